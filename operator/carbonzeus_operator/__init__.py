@@ -1,0 +1,1 @@
+"""The control plane of carbonzeus. A reader should start at `decide.py`."""

@@ -1,0 +1,34 @@
+"""The contract between operator and agent: what travels, and nothing else. Version `/v1`."""
+
+from carbonzeus_wire.energy import EnergyPage, EnergyRecord, Quality
+from carbonzeus_wire.node import GpuState, NodeState
+from carbonzeus_wire.plans import (
+    Applied,
+    Fence,
+    Outcome,
+    PlanReply,
+    PlanRequest,
+    PodPlan,
+    ProgressSource,
+    Refusal,
+    RefusalReason,
+    Step,
+)
+
+__all__ = [
+    "Applied",
+    "EnergyPage",
+    "EnergyRecord",
+    "Fence",
+    "GpuState",
+    "NodeState",
+    "Outcome",
+    "PlanReply",
+    "PlanRequest",
+    "PodPlan",
+    "ProgressSource",
+    "Quality",
+    "Refusal",
+    "RefusalReason",
+    "Step",
+]

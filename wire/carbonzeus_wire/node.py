@@ -1,0 +1,37 @@
+"""`GET /v1/node`: the GPUs of one node."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from carbonzeus_wire.base import Instant, Message
+
+
+class GpuState(Message):
+    """One GPU. Limits in watts; None where the board does not tell."""
+
+    uuid: str
+    product: str
+    default_limit_watts: float | None = None
+    minimum_limit_watts: float | None = None
+    maximum_limit_watts: float | None = None
+    limit_watts: float | None = None
+    reference_limit_watts: float | None = None
+    """The limit found before our first write; the current limit where we wrote nothing."""
+    pods: tuple[str, ...] = ()
+    """The pods that hold the GPU, as the kubelet says: `namespace/name`."""
+    faults: tuple[str, ...] = ()
+
+
+class NodeState(Message):
+    """A node as its agent sees it."""
+
+    node: str
+    boot_id: str
+    """New after each start of the agent."""
+    ledger_id: str
+    """New when the agent's ledger was lost; sequence numbers count per ledger."""
+    clock: Instant
+    last_seq: int = Field(ge=0)
+    """Sequence number of the newest closed energy record; 0 before the first."""
+    gpus: tuple[GpuState, ...] = ()
