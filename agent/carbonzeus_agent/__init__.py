@@ -1,0 +1,1 @@
+"""The node agent of carbonzeus: the only part with privileges over GPUs."""
