@@ -1,0 +1,1 @@
+"""The node agents: finding them, pushing plans, pulling energy."""

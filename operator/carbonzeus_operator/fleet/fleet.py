@@ -1,0 +1,128 @@
+"""All agents of the cluster: found by their pods, asked and told side by side, each failing alone."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from carbonzeus_operator.errors import CarbonzeusError
+from carbonzeus_operator.fleet.transport import AgentTransport
+from carbonzeus_operator.world.objects import Pod
+from carbonzeus_wire import EnergyRecord, Fence, NodeState, PlanReply, PlanRequest, PodPlan
+
+log = logging.getLogger(__name__)
+
+AGENT_SELECTOR = "app.kubernetes.io/name=carbonzeus,app.kubernetes.io/component=agent"
+
+
+@dataclass(frozen=True, slots=True)
+class Demand:
+    """From where the energy records of one ledger are wanted: after a sequence number, ending after a moment."""
+
+    after: int
+    since: datetime | None = None
+
+
+@dataclass(slots=True)
+class Agent:
+    """One agent and what we last heard of it."""
+
+    node: str
+    host: str
+    state: NodeState | None = None
+    """None until it answered once."""
+    problem: str | None = None
+    """Why it does not answer now."""
+    pushed: PlanRequest | None = None
+    """What it last accepted."""
+    pushed_at: datetime | None = None
+    reply: PlanReply | None = None
+
+
+@dataclass(slots=True)
+class Fleet:
+    """The agents, by node name."""
+
+    transport: AgentTransport
+    agents: dict[str, Agent] = field(default_factory=dict)
+
+    def found(self, pods: Iterable[Pod]) -> None:
+        """Takes the agents' pods as they are now. An agent that moved to another address is heard afresh."""
+        seen = {pod.node: pod.ip for pod in pods if pod.running and pod.node and pod.ip}
+        for node in [node for node, agent in self.agents.items() if seen.get(node) != agent.host]:
+            del self.agents[node]
+        for node, host in seen.items():
+            if node not in self.agents:
+                self.agents[node] = Agent(node=node, host=host)
+
+    async def look(self) -> None:
+        """Asks every agent for the state of its node."""
+
+        async def ask(agent: Agent) -> None:
+            agent.state = await self.transport.node(agent.host)
+
+        await self._each(self.agents.values(), ask)
+
+    async def energy(self, demands: Mapping[str, Callable[[str], Demand]]) -> dict[str, list[EnergyRecord]]:
+        """All records wanted, by ledger id. `demands` maps nodes to what is wanted of the ledger found there."""
+        found: dict[str, list[EnergyRecord]] = {}
+
+        async def pull(agent: Agent) -> None:
+            if agent.state is None:
+                return
+            ledger = agent.state.ledger_id
+            demand = demands[agent.node](ledger)
+            after, records = demand.after, found.setdefault(ledger, [])
+            while True:
+                page = await self.transport.energy(agent.host, after=after, since=demand.since)
+                if page.ledger_id != ledger:
+                    return
+                records += page.records
+                if not page.records or page.records[-1].seq >= page.last_seq:
+                    return
+                after = page.records[-1].seq
+
+        await self._each([agent for node, agent in self.agents.items() if node in demands], pull)
+        return found
+
+    async def push(
+        self, plans: Mapping[str, tuple[PodPlan, ...]], *, fence: Fence, lease_s: float, now: datetime
+    ) -> None:
+        """Pushes each node's plans where they changed, the lease ran down by a third, or the agent started anew.
+
+        Nodes without an entry get an empty plan: every GPU there is released.
+        """
+
+        async def put(agent: Agent) -> None:
+            request = PlanRequest(fence=fence, lease_seconds=lease_s, plans=plans.get(agent.node, ()))
+            agent.reply = await self.transport.put_plans(agent.host, request)
+            agent.pushed, agent.pushed_at = request, now
+
+        def due(agent: Agent) -> bool:
+            wanted = plans.get(agent.node, ())
+            if agent.pushed is None or agent.pushed_at is None or agent.reply is None or agent.problem:
+                return True
+            return agent.pushed.plans != wanted or (now - agent.pushed_at).total_seconds() > lease_s / 3
+
+        await self._each([agent for agent in self.agents.values() if due(agent)], put)
+
+    async def _each(self, agents: Iterable[Agent], call: Callable[[Agent], Awaitable[None]]) -> None:
+        async def one(agent: Agent) -> None:
+            boot = agent.state.boot_id if agent.state else None
+            try:
+                await call(agent)
+            except CarbonzeusError as error:
+                if agent.problem is None:
+                    log.warning("node %s: %s", agent.node, error)
+                agent.problem = str(error)
+                return
+            if agent.problem is not None:
+                log.info("node %s: its agent answers again", agent.node)
+            agent.problem = None
+            if boot is not None and agent.state is not None and agent.state.boot_id != boot:
+                agent.pushed = None
+
+        await asyncio.gather(*(one(agent) for agent in agents))

@@ -1,0 +1,1 @@
+"""What the cluster looks like now: watches and lists in, one snapshot out."""
