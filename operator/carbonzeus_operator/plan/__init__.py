@@ -1,0 +1,1 @@
+"""Pure planning: curves, the exact planner, the slowdown bound. No clock, no I/O, no Kubernetes."""

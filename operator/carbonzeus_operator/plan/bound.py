@@ -1,0 +1,28 @@
+"""The slowdown bound as arithmetic. Elapsed and work both count only while all workers of the job run."""
+
+from __future__ import annotations
+
+
+def credit_s(*, elapsed_s: float, work_s: float, slowdown: float, grace_s: float, margin_s: float = 0.0) -> float:
+    """How much the job may still fall behind [s of work]: work − elapsed / (1 + slowdown) + grace − margin.
+
+    work_s [s at the reference limit]; slowdown 0.03 is 3 %. Zero credit is exactly the bound
+    elapsed = (1 + slowdown) (work + grace). margin_s: what the measurement may be wrong by, see `margin_s`.
+    """
+    return work_s - elapsed_s / (1 + slowdown) + grace_s - margin_s
+
+
+def slowdown(*, elapsed_s: float, work_s: float) -> float:
+    """elapsed / work − 1; 0 before any time has passed, infinite where time has passed without work."""
+    if elapsed_s <= 0:
+        return 0.0
+    return elapsed_s / work_s - 1 if work_s > 0 else float("inf")
+
+
+def margin_s(*, r_error: float, unseen_s: float, resolution_s: float = 0.0) -> float:
+    """The credit to hold back [s of work] so that even a wrong curve breaks nothing until the next measurement.
+
+    r_error: the share by which the curve may overstate the throughput (0.05 is 5 %); unseen_s [s]: the longest time
+    until a new plan is made from new measurements; resolution_s [s of work]: the grain of the progress counter.
+    """
+    return r_error * unseen_s + resolution_s
