@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from carbonzeus_operator.resources.policy import CARBON_POLICY
+from carbonzeus_operator.resources.profile import POWER_PROFILE
 from carbonzeus_operator.resources.resource import Resource
 
-ALL: tuple[Resource[Any, Any], ...] = (CARBON_POLICY,)
+ALL: tuple[Resource[Any, Any], ...] = (CARBON_POLICY, POWER_PROFILE)

@@ -1,0 +1,162 @@
+"""PowerProfile: the measured power and throughput of a workload at each power limit."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated, NamedTuple
+
+from pydantic import ConfigDict, Field, model_validator
+
+from carbonzeus_operator.resources.base import Conditions, Part, Rule, rules
+from carbonzeus_operator.resources.quantity import PositiveNumber, parse_decimal
+from carbonzeus_operator.resources.resource import AGE, Column, Resource
+
+
+class ThroughputUnit(StrEnum):
+    """What the throughput of a point counts."""
+
+    RELATIVE = "Relative"
+    PROGRESS = "Progress"
+
+
+class ProfileSource(StrEnum):
+    """Who wrote the profile."""
+
+    USER = "User"
+    MEASURED = "Measured"
+
+
+class MeasuredPoint(NamedTuple):
+    """A point of a profile as numbers: limit [W], average power [W], throughput [in the profile's unit]."""
+
+    limit_w: float
+    average_w: float
+    throughput: float
+
+
+class ProfilePoint(Part):
+    """What the workload does at one power limit."""
+
+    limit_watts: PositiveNumber
+    """Power limit of each GPU, in watts: a whole number such as 250, or a decimal in quotes such as "287.5"."""
+    average_watts: PositiveNumber
+    """Average power of one GPU at this limit, in watts, over some minutes of training: 216 or "216.2"."""
+    throughput: PositiveNumber
+    """Speed of the whole job at this limit, above 0, in throughputUnit: 12 or "0.983"."""
+
+
+_SAME_LIMIT = "double(p.limitWatts) == double(q.limitWatts)"
+
+
+class PowerProfileSpec(Part):
+    """A curve: for each power limit the average power and the throughput."""
+
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            Rule(
+                "!has(self.referenceLimitWatts) || !self.points.all(p, type(p.limitWatts) == int ||"
+                " p.limitWatts.matches('^[0-9.]+$')) || self.points.exists(p,"
+                " double(p.limitWatts) == double(self.referenceLimitWatts))",
+                "must be the limitWatts of one of the points: add a point measured at the reference limit",
+                path=".referenceLimitWatts",
+            )
+        )
+    )
+
+    gpu_product: Annotated[str, Field(min_length=1, max_length=128)]
+    """GPU model the curve was measured on, as nvidia-smi names it, such as "NVIDIA A40"."""
+    gpu_count: Annotated[int, Field(ge=1, le=100_000)] = 1
+    """GPUs of the whole job, over all its workers. Default 1."""
+    reference_limit_watts: PositiveNumber | None = None
+    """The power limit, in watts, that throughput is compared with; one of the points has it. Absent: the largest limit among
+    the points."""
+    points: Annotated[
+        tuple[ProfilePoint, ...],
+        Field(
+            max_length=64,
+            json_schema_extra={
+                "x-kubernetes-list-type": "atomic",
+                **rules(
+                    Rule("size(self) >= 2", "needs at least two points, measured at different power limits"),
+                    Rule(
+                        "self.all(p, type(p.limitWatts) == int || p.limitWatts.matches('^[0-9.]+$')) ?"
+                        f" self.all(p, self.exists_one(q, {_SAME_LIMIT})) : true",
+                        "each limitWatts may occur once: merge the points with the same limit",
+                    ),
+                ),
+            },
+        ),
+    ]
+    """The measured points, 2 to 64, each at a power limit of its own, in any order. Where the throughput falls although the
+    limit rises, the operator smooths the curve and says so in the condition Repaired."""
+    throughput_unit: ThroughputUnit = ThroughputUnit.RELATIVE
+    """Relative (default): any unit, only the ratio to the throughput at the reference limit counts. Progress: steps per
+    second of the job's progress counter (annotation carbonzeus.dev/progress), so that the slowdown can be measured with it."""
+    source: ProfileSource = ProfileSource.USER
+    """User (default): written by a person and never changed by the operator. Measured: written by the operator."""
+    workload: Annotated[str, Field(min_length=1, max_length=253)] | None = None
+    """What was trained, for people and for finding the profile again, such as "resnet50-b128"."""
+
+    @model_validator(mode="after")
+    def _a_curve(self) -> PowerProfileSpec:
+        limits = [parse_decimal(point.limit_watts) for point in self.points]
+        if len(limits) < 2:
+            raise ValueError("points: needs at least two points, measured at different power limits")
+        if len(set(limits)) < len(limits):
+            raise ValueError("points: each limitWatts may occur once: merge the points with the same limit")
+        if self.reference_limit_watts is not None and self.reference_limit_w not in limits:
+            raise ValueError("referenceLimitWatts: must be the limitWatts of one of the points")
+        return self
+
+    @property
+    def reference_limit_w(self) -> float:
+        """The limit that throughput is compared with [W]."""
+        if self.reference_limit_watts is not None:
+            return parse_decimal(self.reference_limit_watts)
+        return max(parse_decimal(point.limit_watts) for point in self.points)
+
+    def to_points(self) -> tuple[MeasuredPoint, ...]:
+        """The points as numbers, by rising limit, as measured: noise and all."""
+        return tuple(
+            sorted(
+                MeasuredPoint(
+                    parse_decimal(point.limit_watts),
+                    parse_decimal(point.average_watts),
+                    parse_decimal(point.throughput),
+                )
+                for point in self.points
+            )
+        )
+
+
+class PowerProfileStatus(Part):
+    """What the operator makes of the profile."""
+
+    observed_generation: Annotated[int, Field(ge=0)] | None = None
+    """The generation of the spec that this status is about."""
+    points: Annotated[int, Field(ge=0, le=64)] | None = None
+    """Points that plans use, after repair."""
+    conditions: Conditions = ()
+    """Usable: plans can be made with the curve. Repaired: measured points contradicted each other and were smoothed; the
+    message names them."""
+
+
+POWER_PROFILE = Resource(
+    kind="PowerProfile",
+    plural="powerprofiles",
+    short_names=("ppf",),
+    scope="Namespaced",
+    description="A PowerProfile holds the average power and the throughput of a training workload at several GPU power limits."
+    " A job uses it with the annotation carbonzeus.dev/profile. Plans are only as good as this curve.",
+    spec=PowerProfileSpec,
+    status=PowerProfileStatus,
+    columns=(
+        Column("GPU", ".spec.gpuProduct", "GPU model the curve was measured on."),
+        Column("GPUs", ".spec.gpuCount", "GPUs of the whole job.", type="integer"),
+        Column("Points", ".status.points", "Points that plans use.", type="integer"),
+        Column("Source", ".spec.source", "User or Measured."),
+        Column("Usable", '.status.conditions[?(@.type=="Usable")].status', "Whether plans can be made with it."),
+        AGE,
+        Column("Workload", ".spec.workload", "What was trained.", wide=True),
+    ),
+)
