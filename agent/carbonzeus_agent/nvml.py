@@ -1,0 +1,239 @@
+"""The only door to the driver: NVML by UUID, in watts, millijoules and megahertz, with errors split by what they mean for us.
+
+DriverError
+├── NvmlUnavailable   no library, no driver, or it was unloaded: true for every GPU, asked again later
+├── GpuLost           this GPU fell off the bus or needs a reset
+├── NotSupported      this board does not do that
+├── NoPermission      the process may not do that
+└── DriverFault       anything else the driver says
+
+Calls may block for seconds or for ever when a board or the driver is sick: they belong in a GPU's own worker thread.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol, TypeVar
+
+import pynvml  # type: ignore[import-untyped]
+
+T = TypeVar("T")
+
+
+class DriverError(Exception):
+    """The driver refused. The message names the call and what the driver said."""
+
+
+class NvmlUnavailable(DriverError):
+    """The driver or its library is not there."""
+
+
+class GpuLost(DriverError):
+    """The GPU is not reachable."""
+
+
+class NotSupported(DriverError):
+    """The board does not have this."""
+
+
+class NoPermission(DriverError):
+    """The process lacks the privilege."""
+
+
+class DriverFault(DriverError):
+    """The driver failed in another way."""
+
+
+@dataclass(frozen=True, slots=True)
+class Board:
+    """What a GPU is. Limits in watts; None where the board does not tell."""
+
+    uuid: str
+    product: str
+    default_limit_w: float | None
+    minimum_limit_w: float | None
+    maximum_limit_w: float | None
+    mig: bool
+    """MIG mode is on: the power limit is shared by its instances."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What a GPU shows right now; None where the board does not tell."""
+
+    energy_mj: int | None
+    power_w: float | None
+    sm_clock_mhz: float | None
+    memory_clock_mhz: float | None
+    utilization: float | None
+    """Share of the last moments in which a kernel ran, in [0, 1]."""
+
+
+class Driver(Protocol):
+    """What the agent asks of a driver; `Nvml` is the real one."""
+
+    def uuids(self) -> tuple[str, ...]: ...
+    def board(self, uuid: str) -> Board: ...
+    def limit_w(self, uuid: str) -> float: ...
+    def set_limit_w(self, uuid: str, limit_w: float) -> None: ...
+    def energy_mj(self, uuid: str) -> int: ...
+    def read(self, uuid: str) -> Reading: ...
+
+
+# After one of these the library has to be initialised anew.
+_CLOSED = frozenset(
+    {
+        pynvml.NVML_ERROR_UNINITIALIZED,
+        pynvml.NVML_ERROR_DRIVER_NOT_LOADED,
+        pynvml.NVML_ERROR_LIB_RM_VERSION_MISMATCH,
+    }
+)
+_KINDS: dict[int, type[DriverError]] = {
+    pynvml.NVML_ERROR_UNINITIALIZED: NvmlUnavailable,
+    pynvml.NVML_ERROR_LIBRARY_NOT_FOUND: NvmlUnavailable,
+    pynvml.NVML_ERROR_DRIVER_NOT_LOADED: NvmlUnavailable,
+    pynvml.NVML_ERROR_LIB_RM_VERSION_MISMATCH: NvmlUnavailable,
+    pynvml.NVML_ERROR_GPU_IS_LOST: GpuLost,
+    pynvml.NVML_ERROR_RESET_REQUIRED: GpuLost,
+    pynvml.NVML_ERROR_NOT_FOUND: GpuLost,
+    pynvml.NVML_ERROR_GPU_NOT_FOUND: GpuLost,
+    pynvml.NVML_ERROR_NOT_SUPPORTED: NotSupported,
+    pynvml.NVML_ERROR_FUNCTION_NOT_FOUND: NotSupported,
+    pynvml.NVML_ERROR_NO_PERMISSION: NoPermission,
+}
+
+
+def _translate(error: pynvml.NVMLError, what: str) -> DriverError:
+    return _KINDS.get(error.value, DriverFault)(f"{what}: {error}")
+
+
+class Nvml:
+    """The driver through libnvidia-ml.so.1. Safe to call from several threads.
+
+    Handles are found by UUID and kept; an answer that says that they are stale (the driver was reloaded, the GPUs were
+    re-ordered) makes them found again once before the error is believed.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._handles: dict[str, object] = {}
+        self._opened = 0
+        """Counts the initialisations, so that of many threads that meet a reload one reopens."""
+
+    def uuids(self) -> tuple[str, ...]:
+        """The GPUs of this machine, in the driver's order."""
+
+        def listing() -> tuple[str, ...]:
+            handles = [pynvml.nvmlDeviceGetHandleByIndex(index) for index in range(pynvml.nvmlDeviceGetCount())]
+            return tuple(str(pynvml.nvmlDeviceGetUUID(handle)) for handle in handles)
+
+        return self._fresh("listing the GPUs", listing)
+
+    def board(self, uuid: str) -> Board:
+        limits = self._optional(uuid, "limit constraints", pynvml.nvmlDeviceGetPowerManagementLimitConstraints)
+        default = self._optional(uuid, "default limit", pynvml.nvmlDeviceGetPowerManagementDefaultLimit)
+        mig = self._optional(uuid, "MIG mode", pynvml.nvmlDeviceGetMigMode)
+        return Board(
+            uuid=uuid,
+            product=str(self._ask(uuid, "product name", pynvml.nvmlDeviceGetName)),
+            default_limit_w=None if default is None else default / 1000,
+            minimum_limit_w=None if limits is None else limits[0] / 1000,
+            maximum_limit_w=None if limits is None else limits[1] / 1000,
+            # A change of MIG mode is pending until the next reset: leave such a GPU alone as well.
+            mig=mig is not None and pynvml.NVML_DEVICE_MIG_ENABLE in mig,
+        )
+
+    def limit_w(self, uuid: str) -> float:
+        """The power limit that is set [W]."""
+        return float(self._ask(uuid, "power limit", pynvml.nvmlDeviceGetPowerManagementLimit)) / 1000
+
+    def set_limit_w(self, uuid: str, limit_w: float) -> None:
+        """Set the power limit [W], to the milliwatt. Read it back: a driver may say yes and do nothing."""
+        milliwatts = round(limit_w * 1000)
+        self._ask(
+            uuid, "setting the power limit", lambda handle: pynvml.nvmlDeviceSetPowerManagementLimit(handle, milliwatts)
+        )
+
+    def energy_mj(self, uuid: str) -> int:
+        """Energy since the driver was loaded [mJ]; boards move this counter every 20 to 100 ms."""
+        return int(self._ask(uuid, "energy counter", pynvml.nvmlDeviceGetTotalEnergyConsumption))
+
+    def read(self, uuid: str) -> Reading:
+        energy = self._optional(uuid, "energy counter", pynvml.nvmlDeviceGetTotalEnergyConsumption)
+        power = self._optional(uuid, "power", pynvml.nvmlDeviceGetPowerUsage)
+        rates = self._optional(uuid, "utilization", pynvml.nvmlDeviceGetUtilizationRates)
+        return Reading(
+            energy_mj=energy,
+            power_w=None if power is None else power / 1000,
+            sm_clock_mhz=self._clock(uuid, pynvml.NVML_CLOCK_SM),
+            memory_clock_mhz=self._clock(uuid, pynvml.NVML_CLOCK_MEM),
+            utilization=None if rates is None else rates.gpu / 100,
+        )
+
+    def close(self) -> None:
+        with self._lock:
+            self._shutdown()
+
+    def _clock(self, uuid: str, kind: int) -> float | None:
+        return self._optional(uuid, "clock", lambda handle: float(pynvml.nvmlDeviceGetClockInfo(handle, kind)))
+
+    def _optional(self, uuid: str, what: str, call: Callable[[object], T]) -> T | None:
+        try:
+            return self._ask(uuid, what, call)
+        except NotSupported:
+            return None
+
+    def _ask(self, uuid: str, what: str, call: Callable[[object], T]) -> T:
+        return self._fresh(f"{what} of {uuid}", lambda: call(self._handle(uuid)))
+
+    def _fresh(self, what: str, call: Callable[[], T]) -> T:
+        """Call, and once more with new handles if the old ones have gone stale."""
+        opened = self._open(self._opened, what)
+        try:
+            return call()
+        except pynvml.NVMLError as error:
+            if error.value == pynvml.NVML_ERROR_INVALID_ARGUMENT:
+                self._handles = {}
+            elif error.value not in _CLOSED:
+                raise self._lost(error, what) from error
+            else:
+                self._open(opened, what, anew=True)
+        try:
+            return call()
+        except pynvml.NVMLError as error:
+            raise self._lost(error, what) from error
+
+    def _lost(self, error: pynvml.NVMLError, what: str) -> DriverError:
+        translated = _translate(error, what)
+        if isinstance(translated, GpuLost):
+            self._handles = {}  # whoever comes back may come back under another handle
+        return translated
+
+    def _handle(self, uuid: str) -> object:
+        handle = self._handles.get(uuid)
+        if handle is None:
+            handle = self._handles[uuid] = pynvml.nvmlDeviceGetHandleByUUID(uuid)
+        return handle
+
+    def _open(self, seen: int, what: str, *, anew: bool = False) -> int:
+        """Initialise where nobody has yet, or where `anew` and nobody else has since `seen`."""
+        if self._opened and not anew:
+            return self._opened
+        with self._lock:
+            if self._opened == seen:
+                self._shutdown()
+                try:
+                    pynvml.nvmlInit()
+                except pynvml.NVMLError as error:
+                    raise _translate(error, what) from error
+                self._opened = seen + 1
+            return self._opened
+
+    def _shutdown(self) -> None:
+        self._handles = {}
+        try:
+            pynvml.nvmlShutdown()
+        except pynvml.NVMLError:
+            return  # it was not initialised, which is what we want
