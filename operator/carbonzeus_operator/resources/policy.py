@@ -11,6 +11,7 @@ from carbonzeus_operator.errors import InvalidSpec
 from carbonzeus_operator.grid.series import Signal
 from carbonzeus_operator.resources.base import Conditions, Part, Rule, rules
 from carbonzeus_operator.resources.quantity import (
+    PERCENT,
     Percent,
     Pue,
     Weight,
@@ -43,10 +44,8 @@ class PowerLimitRange(Part):
         json_schema_extra=rules(
             Rule(
                 "self.minimumPercent <= self.maximumPercent",
-                "'minimumPercent (' + string(self.minimumPercent) + ') must not be above maximumPercent ('"
-                " + string(self.maximumPercent) + ')'",
+                "minimumPercent must not be above maximumPercent (they are 50 and 100 where not set)",
                 path=".minimumPercent",
-                expression=True,
             )
         )
     )
@@ -104,7 +103,7 @@ class CarbonPolicySpec(Part):
             ),
             Rule(
                 "!has(self.maxSlowdownLimit) || !has(self.maxSlowdown)"
-                " || !self.maxSlowdown.matches('^[0-9.]+%$') || !self.maxSlowdownLimit.matches('^[0-9.]+%$')"
+                f" || !self.maxSlowdown.matches('{PERCENT}') || !self.maxSlowdownLimit.matches('{PERCENT}')"
                 " || double(self.maxSlowdownLimit.replace('%', '')) >= double(self.maxSlowdown.replace('%', ''))",
                 "'maxSlowdownLimit (' + self.maxSlowdownLimit + ') must not be below maxSlowdown (' + self.maxSlowdown"
                 " + '): it says how far a job may raise it'",

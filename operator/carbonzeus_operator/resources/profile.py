@@ -8,7 +8,7 @@ from typing import Annotated, NamedTuple
 from pydantic import ConfigDict, Field, model_validator
 
 from carbonzeus_operator.resources.base import Conditions, Part, Rule, rules
-from carbonzeus_operator.resources.quantity import PositiveNumber, parse_decimal
+from carbonzeus_operator.resources.quantity import DECIMAL, PositiveNumber, parse_decimal
 from carbonzeus_operator.resources.resource import AGE, Column, Resource
 
 
@@ -45,7 +45,9 @@ class ProfilePoint(Part):
     """Speed of the whole job at this limit, above 0, in throughputUnit: 12 or "0.983"."""
 
 
-_SAME_LIMIT = "double(p.limitWatts) == double(q.limitWatts)"
+def _number(field: str) -> str:
+    """Whether `double(FIELD)` can be taken; the field's own rule complains where it cannot."""
+    return f"(type({field}) == int || {field}.matches('{DECIMAL}'))"
 
 
 class PowerProfileSpec(Part):
@@ -54,9 +56,9 @@ class PowerProfileSpec(Part):
     model_config = ConfigDict(
         json_schema_extra=rules(
             Rule(
-                "!has(self.referenceLimitWatts) || !self.points.all(p, type(p.limitWatts) == int ||"
-                " p.limitWatts.matches('^[0-9.]+$')) || self.points.exists(p,"
-                " double(p.limitWatts) == double(self.referenceLimitWatts))",
+                f"!has(self.referenceLimitWatts) || !{_number('self.referenceLimitWatts')}"
+                f" || !self.points.all(p, {_number('p.limitWatts')})"
+                " || self.points.exists(p, double(p.limitWatts) == double(self.referenceLimitWatts))",
                 "must be the limitWatts of one of the points: add a point measured at the reference limit",
                 path=".referenceLimitWatts",
             )
@@ -79,8 +81,8 @@ class PowerProfileSpec(Part):
                 **rules(
                     Rule("size(self) >= 2", "needs at least two points, measured at different power limits"),
                     Rule(
-                        "self.all(p, type(p.limitWatts) == int || p.limitWatts.matches('^[0-9.]+$')) ?"
-                        f" self.all(p, self.exists_one(q, {_SAME_LIMIT})) : true",
+                        f"!self.all(p, {_number('p.limitWatts')})"
+                        " || self.all(p, self.exists_one(q, double(p.limitWatts) == double(q.limitWatts)))",
                         "each limitWatts may occur once: merge the points with the same limit",
                     ),
                 ),

@@ -15,8 +15,8 @@ from pydantic import AfterValidator, Field, WithJsonSchema
 from carbonzeus_operator.errors import InvalidSpec
 from carbonzeus_operator.resources.base import Rule, rules
 
-_PERCENT = r"^[0-9]{1,3}([.][0-9]{1,4})?%$"
-_DECIMAL = r"^[0-9]{1,6}([.][0-9]{1,6})?$"
+PERCENT = r"^[0-9]{1,3}([.][0-9]{1,4})?%$"
+DECIMAL = r"^[0-9]{1,6}([.][0-9]{1,6})?$"
 _SIGNED = r"^-?[0-9]{1,15}([.][0-9]{1,9})?$"
 _PERCENT_ADVICE = 'must be a percentage from 0% to 100% with its sign, such as "3%" or "0.5%"'
 _POSITIVE_ADVICE = 'must be a number above 0: a whole one such as 300, or a decimal in quotes such as "287.5"'
@@ -24,7 +24,7 @@ _POSITIVE_ADVICE = 'must be a number above 0: a whole one such as 300, or a deci
 
 def parse_percent(text: str, *, where: str = "the value") -> float:
     """`"3%"` -> 0.03. InvalidSpec for anything but a percentage from 0 % to 100 %; `where` begins its sentence."""
-    if not re.fullmatch(_PERCENT, text) or Decimal(text[:-1]) > 100:
+    if not re.fullmatch(PERCENT, text) or Decimal(text[:-1]) > 100:
         raise InvalidSpec(f"{where} {_PERCENT_ADVICE}; it is {text!r}", reason="InvalidPercentage")
     return float(Decimal(text[:-1]) / 100)
 
@@ -60,15 +60,15 @@ def _refuse_unless(holds: Callable[[Any], bool], advice: str) -> AfterValidator:
 
 def _decimal_from(low: int, high: int) -> tuple[AfterValidator, dict[str, Any]]:
     advice = f'must be a number from {low} to {high} in quotes, such as "{low + 0.5}"'
-    rule = f"self.matches('{_DECIMAL}') && double(self) >= {low}.0 && double(self) <= {high}.0"
+    rule = f"self.matches('{DECIMAL}') && double(self) >= {low}.0 && double(self) <= {high}.0"
     return (
-        _refuse_unless(lambda text: bool(re.fullmatch(_DECIMAL, text)) and low <= Decimal(text) <= high, advice),
+        _refuse_unless(lambda text: bool(re.fullmatch(DECIMAL, text)) and low <= Decimal(text) <= high, advice),
         rules(Rule(rule, advice)),
     )
 
 
 def _positive(value: int | str) -> bool:
-    return (isinstance(value, int) or bool(re.fullmatch(_DECIMAL, value))) and Decimal(value) > 0
+    return (isinstance(value, int) or bool(re.fullmatch(DECIMAL, value))) and Decimal(value) > 0
 
 
 _UNIT_CHECK, _UNIT_RULE = _decimal_from(0, 1)
@@ -79,10 +79,10 @@ Percent = Annotated[
     Field(
         max_length=9,
         json_schema_extra=rules(
-            Rule(f"self.matches('{_PERCENT}') && double(self.replace('%', '')) <= 100.0", _PERCENT_ADVICE)
+            Rule(f"self.matches('{PERCENT}') && double(self.replace('%', '')) <= 100.0", _PERCENT_ADVICE)
         ),
     ),
-    _refuse_unless(lambda text: bool(re.fullmatch(_PERCENT, text)) and Decimal(text[:-1]) <= 100, _PERCENT_ADVICE),
+    _refuse_unless(lambda text: bool(re.fullmatch(PERCENT, text)) and Decimal(text[:-1]) <= 100, _PERCENT_ADVICE),
 ]
 """For specs: a percentage from 0 % to 100 %."""
 
@@ -102,7 +102,7 @@ PositiveNumber = Annotated[
             "maximum": 999_999,
             **rules(
                 Rule(
-                    f"type(self) == int ? self > 0 : (self.matches('{_DECIMAL}') && double(self) > 0.0)",
+                    f"type(self) == int ? self > 0 : (self.matches('{DECIMAL}') && double(self) > 0.0)",
                     _POSITIVE_ADVICE,
                 )
             ),

@@ -1,0 +1,311 @@
+"""CarbonReport: the carbon account of one run of a job. It survives the job."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated
+
+from pydantic import Field
+
+from carbonzeus_operator.grid.series import Signal
+from carbonzeus_operator.resources.base import Conditions, Part
+from carbonzeus_operator.resources.quantity import DecimalString, PercentString
+from carbonzeus_operator.resources.resource import AGE, Column, Resource
+from carbonzeus_wire.base import Instant
+
+MAX_CURSORS = 1024
+MAX_PODS = 512
+MAX_SPANS = 64
+MAX_CELLS = 2048
+
+Count = Annotated[int, Field(ge=0, le=2**63 - 1)]
+Signed = Annotated[int, Field(ge=-(2**63) + 1, le=2**63 - 1)]
+Digits = Annotated[str, Field(max_length=40, pattern="^-?[0-9]{1,39}$")]
+"""A whole number that may outgrow 64 bits."""
+ShortText = Annotated[str, Field(max_length=64)]
+Name = Annotated[str, Field(min_length=1, max_length=253)]
+LongName = Annotated[str, Field(min_length=1, max_length=512)]
+
+
+class ReportState(StrEnum):
+    """What is being done for the job now."""
+
+    PENDING = "Pending"
+    ENFORCING = "Enforcing"
+    RECOMMENDING = "Recommending"
+    OBSERVING = "Observing"
+    HOLDING = "Holding"
+    FINISHED = "Finished"
+
+
+class JobReference(Part):
+    """The run of a job that the report is about."""
+
+    api_version: Name
+    """API version of the job, such as kubeflow.org/v1."""
+    kind: Annotated[str, Field(min_length=1, max_length=63)]
+    """Kind of the job, such as PyTorchJob."""
+    name: Name
+    """Name of the job, in the namespace of the report."""
+    uid: Annotated[str, Field(min_length=1, max_length=128)]
+    """UID of the job: a job that is made anew under the same name gets a report of its own."""
+
+
+class CarbonReportSpec(Part):
+    """Which run of which job is accounted for. Written by the operator."""
+
+    job_ref: JobReference
+    """The run of the job."""
+
+
+class Figures(Part):
+    """Energy and carbon in exact whole numbers. Carbon includes host overhead and PUE as the policy says."""
+
+    energy_millijoules: Count = 0
+    """Energy measured at the job's GPUs, in millijoules (1 kWh is 3600000000)."""
+    carbon_micrograms: Count = 0
+    """Carbon emitted so far, in micrograms of CO2 equivalent: settled with published intensity, the rest estimated."""
+    settled_carbon_micrograms: Count = 0
+    """The part of the carbon that is settled with published intensity, in micrograms."""
+    baseline_carbon_micrograms: Count | None = None
+    """Carbon of the same work at the reference limit, which would have finished earlier, in micrograms. Absent where no
+    power curve is known."""
+    best_constant_carbon_micrograms: Count | None = None
+    """Carbon of the same work at the best constant power limit with the same slowdown, in micrograms."""
+    saved_carbon_micrograms: Signed | None = None
+    """Baseline less carbon: efficiency and timing together, in micrograms. Negative where more was emitted."""
+    efficiency_carbon_micrograms: Signed | None = None
+    """What the best constant power limit would have saved, in micrograms."""
+    timing_carbon_micrograms: Signed | None = None
+    """What following the grid saved beyond the best constant power limit, in micrograms. May be negative."""
+    saved: PercentString | None = None
+    """Saved carbon in percent of the baseline."""
+    efficiency: PercentString | None = None
+    """The part of it that the best constant power limit would have saved, in percent of the baseline."""
+    timing: PercentString | None = None
+    """The part of it that following the grid added, in percent of the baseline."""
+    elapsed_milliseconds: Count = 0
+    """Time during which all workers ran, from the first counted step on, in milliseconds."""
+    work_milliseconds: Count = 0
+    """Time that the same work takes at the reference limit, in milliseconds. Slowdown is elapsed over work, less one."""
+    progress_thousandths: Count = 0
+    """Training steps counted so far, in thousandths of a step."""
+
+
+class CoverageStatus(Part):
+    """How much of the job was really measured. Gaps are never filled with zeros."""
+
+    measured_gpu_milliseconds: Count = Field(default=0, alias="measuredGPUMilliseconds")
+    """GPU time with a measurement, in milliseconds."""
+    ran_gpu_milliseconds: Count = Field(default=0, alias="ranGPUMilliseconds")
+    """GPU time that the job's pods ran, in milliseconds."""
+    measured: PercentString | None = None
+    """Measured in percent of ran."""
+    settled: PercentString | None = None
+    """Energy whose carbon is final, in percent of all energy."""
+    estimated: PercentString | None = None
+    """Energy whose carbon still rests on a forecast or an estimate, or was closed with one, in percent of all energy."""
+    unknown: PercentString | None = None
+    """Energy for which no carbon intensity is known, in percent of all energy. It is in no carbon figure."""
+    modelled: PercentString | None = None
+    """Energy with a power curve, in percent of all energy. No saving is claimed for the rest."""
+
+
+class CursorStatus(Part):
+    """How far the energy ledger of one agent was folded. Written together with the sums, so that nothing counts twice."""
+
+    ledger_id: Annotated[str, Field(min_length=1, max_length=128, alias="ledgerID")]
+    """Ledger of the agent; a new one where its disk was lost."""
+    seq: Count
+    """Sequence number of the last record that was folded or passed over."""
+    until: Instant | None = None
+    """End of that record."""
+
+
+class PodStatus(Part):
+    """A pod of the job, as the ledger remembers it."""
+
+    uid: Annotated[str, Field(min_length=1, max_length=128)]
+    """UID of the pod."""
+    name: LongName
+    """Namespace and name of the pod."""
+    product: Annotated[str, Field(max_length=128)]
+    """GPU product of its node."""
+    gpus: Annotated[int, Field(ge=0, le=1024)]
+    """GPUs it holds."""
+    started: Instant
+    """When it began to run."""
+    ended: Instant | None = None
+    """When it ended; absent while it runs."""
+    leader: bool = False
+    """It counts the job's steps."""
+    clock_gpu: Annotated[str, Field(max_length=128, alias="clockGPU")] = ""
+    """UUID of the GPU whose records carry the steps; empty before the first step."""
+
+
+class SpanStatus(Part):
+    """A stretch of time during which all workers ran."""
+
+    start: Instant
+    """When the last worker began to run."""
+    end: Instant | None = None
+    """When the first worker ended; absent while all run."""
+
+
+class ModelStatus(Part):
+    """What the power curve of one GPU product makes of the measured energy."""
+
+    product: Annotated[str, Field(max_length=128)]
+    """GPU product."""
+    baseline_nanojoules: Digits
+    """Energy of the same work at the reference limit, in nanojoules."""
+    reference_nanojoules: Digits
+    """Energy of the same time at the reference limit, in nanojoules."""
+    settled_picograms: Digits = "0"
+    """Settled carbon of the same time at the reference limit, in picograms."""
+
+
+class SettledStatus(Part):
+    """Sums over all windows that were settled for good."""
+
+    energy_nanojoules: Digits = "0"
+    """Energy, in nanojoules."""
+    forced_nanojoules: Digits = "0"
+    """The part settled with a forecast or an estimate, in nanojoules."""
+    lost_nanojoules: Digits = "0"
+    """The part without any known intensity, in nanojoules."""
+    realised_picograms: Digits = "0"
+    """Carbon, in picograms."""
+    baseline_picograms: Digits = "0"
+    """Carbon of the baseline, in picograms."""
+    constant_picograms: Digits = "0"
+    """Carbon of what no power limit changes, in picograms."""
+
+
+class Ledger(Part):
+    """The state of the account: what the operator needs to go on exactly where it stopped. For programs, not for people."""
+
+    cursors: Annotated[
+        tuple[CursorStatus, ...],
+        Field(
+            max_length=MAX_CURSORS,
+            json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["ledgerID"]},
+        ),
+    ] = ()
+    """How far each agent's ledger was folded, one entry a ledger."""
+    pods: Annotated[
+        tuple[PodStatus, ...],
+        Field(
+            max_length=MAX_PODS,
+            json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["uid"]},
+        ),
+    ] = ()
+    """Pods of the job. Beyond 512 those that ended first are dropped."""
+    running: Annotated[tuple[SpanStatus, ...], Field(max_length=MAX_SPANS)] = ()
+    """When all workers ran; the newest 64 spans."""
+    energy_millijoules: Digits = "0"
+    """Energy of all folded records, in millijoules."""
+    measured_microseconds: Digits = "0"
+    """GPU time with a measurement, in microseconds."""
+    retired_microseconds: Digits = "0"
+    """GPU time of dropped pods, in microseconds."""
+    elapsed_microseconds: Digits = "0"
+    """Elapsed time, in microseconds."""
+    work_microseconds: Digits = "0"
+    """Work, in microseconds at the reference limit."""
+    frontier_lag_microseconds: Digits = "0"
+    """Elapsed less work where all records are in, in microseconds."""
+    progress_thousandths: Digits = "0"
+    """Steps counted, in thousandths."""
+    models: Annotated[
+        tuple[ModelStatus, ...],
+        Field(
+            max_length=16,
+            json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["product"]},
+        ),
+    ] = ()
+    """Sums by GPU product."""
+    settled: SettledStatus = SettledStatus()
+    """Sums over settled windows."""
+    cells: Annotated[tuple[Annotated[str, Field(max_length=2048)], ...], Field(max_length=MAX_CELLS)] = ()
+    """Unsettled windows in time order, one compact line each. Beyond 2048 the oldest are settled with what is known."""
+
+
+class CarbonReportStatus(Part):
+    """The account so far."""
+
+    observed_generation: Count | None = None
+    """The generation of the spec that this status is about."""
+    state: ReportState = ReportState.PENDING
+    """Pending: the job does not run yet. Enforcing: power limits follow the plan. Recommending: planned, nothing written.
+    Observing: measured only. Holding: a safe limit is held, the conditions say why. Finished: the job ended."""
+    policy: Annotated[str, Field(max_length=253)] | None = None
+    """CarbonPolicy that the job follows."""
+    zone: ShortText | None = None
+    """Grid zone."""
+    signal: Signal | None = None
+    """Average or Marginal."""
+    factor: ShortText | None = None
+    """Lifecycle or Direct: what the intensity counts."""
+    source: ShortText | None = None
+    """Provider of the intensity."""
+    limit: ShortText | None = None
+    """Power limit of each GPU now, such as "225 W"."""
+    slowdown: PercentString | None = None
+    """How far the job is behind where it would have been, such as "2.31%"."""
+    slowdown_bound: PercentString | None = None
+    """How far it may ever be behind."""
+    intensity: ShortText | None = None
+    """Carbon intensity of the grid now, such as "245 g/kWh"."""
+    energy: ShortText | None = None
+    """Energy measured at the GPUs, such as "1.23 kWh"."""
+    carbon: ShortText | None = None
+    """Carbon emitted so far, such as "345 g"."""
+    saved: PercentString | None = None
+    """Carbon saved against the same work at the reference limit; in mode Recommend what would have been saved."""
+    settled: PercentString | None = None
+    """How much of the energy has its final carbon figure."""
+    start_time: Instant | None = None
+    """When the job began to run."""
+    completion_time: Instant | None = None
+    """When the job ended."""
+    realised: Figures | None = None
+    """What really happened, measured and settled."""
+    planned: Figures | None = None
+    """What the recommended limits would have done. In mode Recommend only; never mixed with what really happened."""
+    coverage: CoverageStatus | None = None
+    """How much was measured and how much is settled."""
+    reference_limit_watts: DecimalString | None = None
+    """The limit the GPUs had before us: ceiling of the plan and limit of the baseline, in watts."""
+    conditions: Conditions = ()
+    """Ready, Planned, Measured, GridData: what holds and what does not, with the reason."""
+    ledger: Ledger = Ledger()
+    """The account's state."""
+    planned_ledger: Ledger | None = None
+    """The state of the account of the recommended limits."""
+
+
+CARBON_REPORT = Resource(
+    kind="CarbonReport",
+    plural="carbonreports",
+    short_names=("crep",),
+    scope="Namespaced",
+    description="A CarbonReport is the carbon account of one run of a training job: energy measured at its GPUs, carbon by the"
+    " grid's published intensity, and what was saved against the same work at the reference limit. It survives the job.",
+    spec=CarbonReportSpec,
+    status=CarbonReportStatus,
+    columns=(
+        Column("Job", ".spec.jobRef.name", "Name of the job."),
+        Column("State", ".status.state", "What is being done for the job now."),
+        Column("Limit", ".status.limit", "Power limit of each GPU now."),
+        Column("Slowdown", ".status.slowdown", "How far the job is behind where it would have been."),
+        Column("Energy", ".status.energy", "Energy measured at the GPUs."),
+        Column("Carbon", ".status.carbon", "Carbon emitted so far."),
+        Column("Saved", ".status.saved", "Carbon saved against the same work at the reference limit."),
+        AGE,
+        Column("Zone", ".status.zone", "Grid zone.", wide=True),
+        Column("Intensity", ".status.intensity", "Carbon intensity of the grid now.", wide=True),
+        Column("Policy", ".status.policy", "CarbonPolicy that the job follows.", wide=True),
+        Column("Settled", ".status.settled", "Energy whose carbon figure is final.", wide=True),
+    ),
+)
