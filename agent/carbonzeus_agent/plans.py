@@ -1,0 +1,127 @@
+"""Pure: what a node shall do now and when that changes, from its plans, the owners of its GPUs, and the time."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from carbonzeus_agent.nvml import Board
+from carbonzeus_agent.owners import Claim, Owners
+from carbonzeus_wire import Fence, PlanRequest, PodPlan, Refusal, RefusalReason
+
+BEGINNING = Fence(term=0, revision=0)
+
+
+def is_older(fence: Fence, standing: Fence) -> bool:
+    """Whether a request with `fence` comes too late. The same fence again is the same request again."""
+    return (fence.term, fence.revision) < (standing.term, standing.revision)
+
+
+def limit_at(plan: PodPlan, now: datetime) -> float | None:
+    """The limit a plan asks for [W]; None where the reference limit shall hold."""
+    if plan.mode != "Enforce":
+        return None
+    index = bisect_right(plan.steps, now, key=lambda step: step.at)
+    return plan.steps[index - 1].limit_watts if index else None
+
+
+def next_switch(plan: PodPlan, now: datetime) -> datetime | None:
+    """The first instant after `now` at which the plan changes its limit."""
+    if plan.mode != "Enforce":
+        return None
+    index = bisect_right(plan.steps, now, key=lambda step: step.at)
+    return plan.steps[index].at if index < len(plan.steps) else None
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """The plans that stand, by pod, and which GPU follows which. Immutable: any thread may read it."""
+
+    fence: Fence = BEGINNING
+    lease_end_s: float = 0.0
+    """On the boot clock, which nobody can set."""
+    plans: Mapping[str, PodPlan] = field(default_factory=dict)
+    """By `namespace/name` of the pod."""
+    followed: Mapping[str, PodPlan] = field(default_factory=dict)
+    """By GPU UUID."""
+    refusals: tuple[Refusal, ...] = ()
+
+    def leased(self, boot_s: float) -> bool:
+        return boot_s < self.lease_end_s
+
+    def limit_w(self, gpu: str, now: datetime, boot_s: float) -> float | None:
+        """The limit this GPU shall have now [W]; None: the reference limit."""
+        plan = self.followed.get(gpu)
+        if plan is None or not self.leased(boot_s):
+            return None
+        return limit_at(plan, now)
+
+    def next_switch(self, now: datetime) -> datetime | None:
+        """The first instant after `now` at which any GPU changes its limit."""
+        switches = (next_switch(plan, now) for plan in self.followed.values())
+        return min((at for at in switches if at is not None), default=None)
+
+
+def accept(request: PlanRequest, boot_s: float, owners: Owners | None, boards: Mapping[str, Board]) -> Standing:
+    """The standing after a request; `owners` None: the kubelet does not answer, so nothing can be followed."""
+    standing = Standing(
+        fence=request.fence,
+        lease_end_s=boot_s + request.lease_seconds,
+        plans={plan.pod: plan for plan in request.plans},
+    )
+    return assign(standing, owners, boards)
+
+
+def assign(standing: Standing, owners: Owners | None, boards: Mapping[str, Board]) -> Standing:
+    """Give each plan the GPUs that its pod owns alone.
+
+    A plan whose pod is not there is dropped, not kept: a pod that comes later under the same name is another pod, and
+    must not inherit its limits. The operator pushes again within a cycle.
+    """
+    followed: dict[str, PodPlan] = {}
+    refusals: list[Refusal] = []
+    plans: dict[str, PodPlan] = {}
+    for plan in standing.plans.values():
+        if owners is None:
+            refusals.append(
+                _refuse(plan, None, RefusalReason.OWNER_UNKNOWN, "the kubelet's PodResources socket does not answer")
+            )
+            continue
+        claims = owners.claims_of(plan.pod)
+        if not claims:
+            refusals.append(
+                _refuse(plan, None, RefusalReason.UNKNOWN_POD, f"the kubelet knows no GPU of pod {plan.pod}")
+            )
+            continue
+        plans[plan.pod] = plan
+        for claim in claims:
+            refusal = _objection(plan, claim, owners, boards)
+            if refusal is not None:
+                refusals.append(refusal)
+            elif claim.gpu is not None:
+                followed[claim.gpu] = plan
+    return Standing(standing.fence, standing.lease_end_s, plans, followed, tuple(refusals))
+
+
+def _objection(plan: PodPlan, claim: Claim, owners: Owners, boards: Mapping[str, Board]) -> Refusal | None:
+    gpu = claim.gpu
+    if claim.mig:
+        return _refuse(plan, claim.device, RefusalReason.MIG, "a MIG device has no power limit of its own")
+    if gpu is None or gpu not in boards:
+        return _refuse(plan, claim.device, RefusalReason.GPU_LOST, "the driver knows no such GPU")
+    if boards[gpu].mig:
+        return _refuse(plan, gpu, RefusalReason.MIG, "MIG mode is on: its instances share the power limit")
+    if claim.replica:
+        return _refuse(plan, gpu, RefusalReason.SHARED_GPU, f"{claim.device} is a share of a time-sliced GPU")
+    if owners.sole_owner(gpu) is None:
+        others = ", ".join(pod for pod in owners.pods_of(gpu) if pod != plan.pod)
+        return _refuse(plan, gpu, RefusalReason.SHARED_GPU, f"the GPU is also held by {others}")
+    if boards[gpu].minimum_limit_w is None or boards[gpu].maximum_limit_w is None:
+        return _refuse(plan, gpu, RefusalReason.NOT_SUPPORTED, "the board does not tell which power limits it allows")
+    return None
+
+
+def _refuse(plan: PodPlan, gpu: str | None, reason: RefusalReason, message: str) -> Refusal:
+    return Refusal(pod_uid=plan.pod_uid, gpu_uuid=gpu, reason=reason, message=message)
