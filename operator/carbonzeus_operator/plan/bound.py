@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 def credit_s(*, elapsed_s: float, work_s: float, slowdown: float, grace_s: float, margin_s: float = 0.0) -> float:
-    """How much the job may still fall behind [s of work]: work − elapsed / (1 + slowdown) + grace − margin.
+    """How much the job may still fall behind [s of work]: work - elapsed / (1 + slowdown) + grace - margin.
 
     work_s [s at the reference limit]; slowdown 0.03 is 3 %. Zero credit is exactly the bound
     elapsed = (1 + slowdown) (work + grace). margin_s: what the measurement may be wrong by, see `margin_s`.
@@ -13,7 +13,7 @@ def credit_s(*, elapsed_s: float, work_s: float, slowdown: float, grace_s: float
 
 
 def slowdown(*, elapsed_s: float, work_s: float) -> float:
-    """elapsed / work − 1; 0 before any time has passed, infinite where time has passed without work."""
+    """What elapsed / work - 1 says: 0 before any time has passed, infinite where time has passed without work."""
     if elapsed_s <= 0:
         return 0.0
     return elapsed_s / work_s - 1 if work_s > 0 else float("inf")

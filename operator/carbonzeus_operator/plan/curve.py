@@ -77,7 +77,7 @@ class Curve:
         below = _cut_at_reference(rising, reference_limit_w, repairs)
         vertices = [Vertex(point.limit_w, point.average_w, point.throughput / below[-1].throughput) for point in below]
         allowed = _cut_to_range(vertices, minimum_w, maximum_w)
-        hull = _lower_hull(allowed)
+        hull = lower_hull(allowed)
         skipped = [vertex for vertex in allowed if vertex not in hull]
         if skipped:
             repairs.append(f"not worth planning, others give more speed for the power: {_limits(skipped)}")
@@ -255,7 +255,7 @@ def _cut_to_range(points: Sequence[Vertex], minimum_w: float | None, maximum_w: 
     return [cut[0], *inside, *cut[1:]]
 
 
-def _lower_hull(points: Sequence[Vertex]) -> list[Vertex]:
+def lower_hull(points: Sequence[Vertex]) -> list[Vertex]:
     """The points that no mix of others beats: lower convex hull in (r, P), without ends that save nothing."""
     hull: list[Vertex] = []
     for point in points:

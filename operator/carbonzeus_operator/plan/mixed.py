@@ -1,10 +1,25 @@
-"""Several GPU products in one job: one curve of the whole job, and back to limits per product."""
+"""Several GPU products in one job: one curve of the whole job, and back to limits per product.
+
+All workers of a job move at the slowest one's pace, so products get limits of equal relative throughput and the job
+has one curve: the sum of their powers over r. A job of one product is the same with one group.
+"""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-from carbonzeus_operator.plan.curve import Curve
+import numpy as np
+from numpy.typing import NDArray
+
+from carbonzeus_operator.errors import InvalidSpec
+from carbonzeus_operator.plan.curve import Curve, Vertex, lower_hull
+
+Floats = NDArray[np.float64]
+
+FULL = 2.0
+"""A throughput nobody reaches: asks for the highest limits, whatever the curve says of lower ones."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,3 +36,105 @@ class Overhead:
 
     host_w_per_gpu: float = 0.0
     pue: float = 1.0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Settings:
+    """What is really held at n wanted throughputs: limits in whole watts, rounded up, so r may lie above the wanted."""
+
+    limits_w: Floats
+    """(products, n)."""
+    r: Floats
+    watts: Floats
+    """Power of the whole job, overhead included."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class JobCurve:
+    """Power of the whole job, overhead included, over its relative throughput."""
+
+    products: tuple[str, ...]
+    groups: tuple[Group, ...]
+    overhead: Overhead
+    r: Floats
+    """Strictly rising: every throughput at which a product has a point."""
+    watts: Floats
+    limits_w: Floats
+    """(products, points)."""
+    hull: NDArray[np.intp]
+    """The points on the lower convex hull in (r, watts)."""
+
+    @classmethod
+    def of(cls, fleet: Mapping[str, Group], overhead: Overhead) -> JobCurve:
+        """Raises InvalidSpec for an empty fleet, a GPU count below one or an overhead that cannot be meant."""
+        _check(fleet, overhead)
+        products = tuple(sorted(fleet))
+        groups = tuple(fleet[product] for product in products)
+        top = min(group.curve.highest.r for group in groups)
+        bottom = min(max(group.curve.lowest.r for group in groups), top)
+        wanted = sorted({vertex.r for group in groups for vertex in group.curve.points} | {top, bottom})
+        r = [value for value in wanted if bottom <= value <= top]
+        limits_w = np.array([[group.curve.limit_for(value) for value in r] for group in groups])
+        watts = _watts(groups, overhead, limits_w)
+        vertices = [Vertex(index, power, value) for index, (power, value) in enumerate(zip(watts, r, strict=True))]
+        hull = np.array([int(vertex.limit_w) for vertex in lower_hull(vertices)])
+        return cls(products, groups, overhead, np.array(r), watts, limits_w, hull)
+
+    @property
+    def top_r(self) -> float:
+        return float(self.r[-1])
+
+    @property
+    def most_w(self) -> float:
+        """The power if every GPU drew its highest limit."""
+        return self.overhead.pue * sum(
+            group.gpus * (group.curve.highest.limit_w + self.overhead.host_w_per_gpu) for group in self.groups
+        )
+
+    def settings(self, r: Floats) -> Settings:
+        """What to hold for n wanted throughputs; FULL: the highest limits, even where lower ones seem as fast."""
+        limits_w = np.array([np.interp(r, self.r, row) for row in self.limits_w])
+        highest = np.array([[group.curve.highest.limit_w] for group in self.groups])
+        # A hair above a whole watt is rounding noise, not a wish for the next one.
+        limits_w = np.where(r >= FULL, highest, np.minimum(np.ceil(limits_w - 1e-6), highest))
+        reached = [
+            np.interp(row, [point.limit_w for point in group.curve.points], [point.r for point in group.curve.points])
+            for row, group in zip(limits_w, self.groups, strict=True)
+        ]
+        return Settings(limits_w, np.min(reached, axis=0), _watts(self.groups, self.overhead, limits_w))
+
+    def mixed_watts(self, r: float) -> float:
+        """The least mean power at mean throughput r, mixing two points in time."""
+        return float(np.interp(r, self.r[self.hull], self.watts[self.hull]))
+
+    def best_constant_r(self, floor: float) -> float:
+        """The throughput >= floor with the least energy for the same work (of mixes; the top where none reaches)."""
+        hull_r = self.r[self.hull]
+        floor = min(max(floor, float(hull_r[0])), float(hull_r[-1]))
+        allowed = [floor, *(float(value) for value in hull_r if value > floor)]
+        return min(allowed, key=lambda r: self.mixed_watts(r) / r)
+
+
+def _watts(groups: tuple[Group, ...], overhead: Overhead, limits_w: Floats) -> Floats:
+    total = np.zeros(limits_w.shape[1])
+    for row, group in zip(limits_w, groups, strict=True):
+        points = group.curve.points
+        power = np.interp(row, [point.limit_w for point in points], [point.average_w for point in points])
+        total += group.gpus * (power + overhead.host_w_per_gpu)
+    return total * overhead.pue
+
+
+def _check(fleet: Mapping[str, Group], overhead: Overhead) -> None:
+    if not fleet:
+        raise InvalidSpec("the job has no GPUs to plan for", reason="NoGPUs")
+    for product, group in fleet.items():
+        if group.gpus < 1:
+            raise InvalidSpec(f"the job has {group.gpus} GPUs of {product}; at least 1 is needed", reason="NoGPUs")
+    if not (math.isfinite(overhead.host_w_per_gpu) and overhead.host_w_per_gpu >= 0):
+        raise InvalidSpec(
+            f"the host's power is {overhead.host_w_per_gpu:g} W per GPU; it must be 0 or more", reason="InvalidOverhead"
+        )
+    if not (math.isfinite(overhead.pue) and overhead.pue >= 1):
+        raise InvalidSpec(
+            f"the PUE is {overhead.pue:g}; it is facility power over IT power, 1.0 or more", reason="InvalidOverhead"
+        )

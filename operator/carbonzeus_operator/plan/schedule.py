@@ -2,13 +2,30 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+import numpy as np
+from numpy.typing import NDArray
+
+from carbonzeus_operator.errors import InvalidSpec
 from carbonzeus_operator.grid.series import Interval
-from carbonzeus_operator.plan.mixed import Group, Overhead
-from carbonzeus_operator.plan.survival import Length, Unknown
+from carbonzeus_operator.plan.figures import Planned, planned
+from carbonzeus_operator.plan.greedy import budgets, spend
+from carbonzeus_operator.plan.mixed import FULL, Group, JobCurve, Overhead
+from carbonzeus_operator.plan.outlook import Outlook, look_ahead
+from carbonzeus_operator.plan.pieces import Piece, joined, lengthen, split_mixes
+from carbonzeus_operator.plan.survival import Known, Length, Unknown, weights
+from carbonzeus_operator.plan.weight import cheapest
+
+Floats = NDArray[np.float64]
+
+UNKNOWN = Unknown()
+NO_OVERHEAD = Overhead()
+DWELL = timedelta(seconds=60)
+HORIZON = timedelta(hours=96)
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,7 +34,18 @@ class SlowdownKnob:
 
     slowdown: float
     credit_s: float
-    """Measured credit [s]: work − elapsed / (1 + slowdown) + grace, see bound.credit."""
+    """Measured credit [s of work]: work - elapsed / (1 + slowdown) + grace, see bound.credit_s."""
+
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.slowdown) and self.slowdown >= 0):
+            raise InvalidSpec(f"the slowdown is {self.slowdown:g}; it must be 0 or more", reason="InvalidSlowdown")
+        if not math.isfinite(self.credit_s):
+            raise InvalidSpec(f"the credit is {self.credit_s:g} s; it must be finite", reason="InvalidCredit")
+
+    @property
+    def floor_r(self) -> float:
+        """The throughput at which the credit stays as it is."""
+        return 1 / (1 + self.slowdown)
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +53,10 @@ class WeightKnob:
     """Zeus's eta in [0, 1]: 0 weighs time only, 1 carbon only. No bound on the slowdown."""
 
     eta: float
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.eta <= 1:
+            raise InvalidSpec(f"the carbon weight is {self.eta:g}; it must lie in 0 to 1", reason="InvalidWeight")
 
 
 Knob = SlowdownKnob | WeightKnob
@@ -41,22 +73,6 @@ class PlanStep:
 
 
 @dataclass(frozen=True, slots=True)
-class Planned:
-    """What the plan is expected to do until its horizon ends, from the forecast: never mixed with realised figures.
-
-    All grams are for the same work, the work that the plan does until its horizon ends.
-    """
-
-    grams: float
-    reference_grams: float
-    """The same work at the reference limits."""
-    static_grams: float
-    """The same work at the best constant limits within the slowdown."""
-    slowdown: float
-    """Of the planned stretch alone."""
-
-
-@dataclass(frozen=True, slots=True)
 class Plan:
     """Power limits from `made_at` on. The last step is safe to hold for as long as nobody plans again."""
 
@@ -64,51 +80,180 @@ class Plan:
     steps: tuple[PlanStep, ...]
     """At least one; the first is at `made_at`; strictly rising in time."""
     horizon_end: datetime
+    """Until here the plan follows the forecast."""
     planned: Planned
     knob: Knob
 
     def step_at(self, instant: datetime) -> PlanStep:
         """The step in force at `instant`; before the first step, the first."""
-        raise NotImplementedError
+        return next((step for step in reversed(self.steps) if step.at <= instant), self.steps[0])
 
     def credit_after(self, instant: datetime) -> float | None:
-        """The credit [s] to expect at `instant` if the plan is followed from `made_at`; None without a bound."""
-        raise NotImplementedError
+        """The credit [s of work] to expect at `instant` when the plan was followed from `made_at`.
+
+        None with a WeightKnob, which has no bound.
+        """
+        if not isinstance(self.knob, SlowdownKnob):
+            return None
+        credit_s = self.knob.credit_s
+        ends = [*(step.at for step in self.steps[1:]), instant]
+        for step, end in zip(self.steps, ends, strict=True):
+            credit_s += (step.r - self.knob.floor_r) * max((min(end, instant) - step.at).total_seconds(), 0.0)
+        return credit_s
 
 
 def make_plan(
     *,
     now: datetime,
-    forecast: Sequence[Interval],
+    forecast: Sequence[Interval] | Outlook,
     fleet: Mapping[str, Group],
     knob: Knob,
-    length: Length = Unknown(),  # noqa: B008 a frozen value
-    overhead: Overhead = Overhead(),  # noqa: B008 a frozen value
-    minimum_dwell: timedelta = timedelta(seconds=60),
-    horizon: timedelta = timedelta(hours=96),
+    length: Length = UNKNOWN,
+    overhead: Overhead = NO_OVERHEAD,
+    minimum_dwell: timedelta = DWELL,
+    horizon: timedelta = HORIZON,
 ) -> Plan:
     """Plan the limits of one job.
 
-    forecast: intervals in time order; what lies before `now` is ignored. In a gap, and from its end on, the best
-    constant limit within the slowdown holds (at negative credit the reference limit).
-    fleet: by GPU product, at least one. Raises InvalidSpec for a knob or a length that cannot be meant.
+    forecast: intervals in time order; what lies before `now` is ignored. An Outlook of the same `now` saves laying it
+    out for every job of a zone. In a gap, and from its end on, the best constant limit within the slowdown holds.
+    At negative credit the reference limit holds until it is repaid.
+    fleet: by GPU product, at least one. Raises InvalidSpec for what cannot be meant.
     """
-    raise NotImplementedError
+    outlook = forecast if isinstance(forecast, Outlook) else look_ahead(forecast, now, horizon)
+    curve = JobCurve.of(fleet, overhead)
+    if isinstance(knob, WeightKnob):
+        pieces, hold_r = _by_weight(curve, outlook, knob)
+        end_s = outlook.forecast_end_s
+    else:
+        if isinstance(length, Known):
+            outlook = outlook.cut(length.end_s(slowdown=knob.slowdown, credit_s=knob.credit_s, top_r=curve.top_r))
+        pieces, hold_r = _by_bound(curve, outlook, knob, length)
+        end_s = outlook.forecast_end_s
+    return _assemble(outlook, curve, knob, pieces, hold_r, end_s, minimum_dwell)
 
 
 def static_plan(
     *,
     now: datetime,
-    forecast: Sequence[Interval],
+    forecast: Sequence[Interval] | Outlook,
     fleet: Mapping[str, Group],
     knob: Knob,
-    overhead: Overhead = Overhead(),  # noqa: B008 a frozen value
-    horizon: timedelta = timedelta(hours=96),
+    overhead: Overhead = NO_OVERHEAD,
+    horizon: timedelta = HORIZON,
 ) -> Plan:
-    """The best constant limit within the slowdown: the safe plan when the forecast is not to be trusted."""
-    raise NotImplementedError
+    """The best constant limit within the slowdown: the safe plan when the forecast is not to be trusted.
+
+    At negative credit the reference limit comes first, until it is repaid.
+    """
+    outlook = forecast if isinstance(forecast, Outlook) else look_ahead(forecast, now, horizon)
+    curve = JobCurve.of(fleet, overhead)
+    if isinstance(knob, WeightKnob):
+        pieces: list[Piece] = []
+        hold_r = _weighed(curve, knob, np.array([outlook.mean]), outlook.mean)[0]
+    else:
+        pieces = _repayment(curve, knob)
+        hold_r = curve.best_constant_r(knob.floor_r)
+    return _assemble(outlook, curve, knob, pieces, float(hold_r), outlook.forecast_end_s, timedelta(0))
 
 
-def reference_plan(*, now: datetime, fleet: Mapping[str, Group], knob: Knob) -> Plan:
-    """Everything at the reference limit, from now on."""
-    raise NotImplementedError
+def reference_plan(
+    *,
+    now: datetime,
+    fleet: Mapping[str, Group],
+    knob: Knob,
+    forecast: Sequence[Interval] | Outlook = (),
+    overhead: Overhead = NO_OVERHEAD,
+    horizon: timedelta = HORIZON,
+) -> Plan:
+    """Everything at the highest limits allowed, from now on."""
+    outlook = forecast if isinstance(forecast, Outlook) else look_ahead(forecast, now, horizon)
+    curve = JobCurve.of(fleet, overhead)
+    return _assemble(outlook, curve, knob, [], FULL, outlook.forecast_end_s, timedelta(0))
+
+
+def _repayment(curve: JobCurve, knob: SlowdownKnob) -> list[Piece]:
+    """At full speed until negative credit is repaid; for ever, where full speed is too slow for it."""
+    if knob.credit_s >= 0:
+        return []
+    earning = curve.top_r - knob.floor_r
+    return [Piece(0.0, -knob.credit_s / earning if earning > 0 else math.inf, FULL)]
+
+
+def _by_bound(curve: JobCurve, outlook: Outlook, knob: SlowdownKnob, length: Length) -> tuple[list[Piece], float]:
+    """The pieces up to the forecast's end, and the throughput to hold after them."""
+    hold_r = curve.best_constant_r(knob.floor_r)
+    pieces = _repayment(curve, knob)
+    ahead = outlook.after(pieces[-1].end_s) if pieces else outlook
+    wanted = _spending(curve, ahead, knob.floor_r, max(knob.credit_s, 0.0), length, hold_r)
+    count = ahead.forecast_slots
+    starts, r = split_mixes(curve, ahead.start_s[:count], ahead.seconds[:count], wanted[:count])
+    return pieces + joined(starts, curve.settings(r).r, outlook.forecast_end_s), hold_r
+
+
+def _spending(
+    curve: JobCurve, outlook: Outlook, floor_r: float, credit_s: float, length: Length, hold_r: float
+) -> Floats:
+    """The throughput wanted in each slot of the outlook."""
+    vertices = curve.hull[::-1]
+    delay = -np.diff(curve.r[vertices])
+    slope = -np.diff(curve.watts[vertices]) / delay
+    weighed = weights(length, outlook.start_s, outlook.seconds, outlook.gco2_per_kwh, outlook.mean)
+    watts_per_r = curve.mixed_watts(hold_r) / hold_r
+    gain = np.outer(slope, weighed.alive * outlook.gco2_per_kwh) - watts_per_r * weighed.ending
+    seconds = np.where(outlook.gap, 0.0, outlook.seconds)
+    # Where more power means less carbon, the most of it is taken.
+    seconds = np.where(outlook.gco2_per_kwh > 0, seconds, 0.0)
+    ceiling = np.where(outlook.gap, hold_r, curve.top_r)
+    spent = spend(budgets(credit_s, (ceiling - floor_r) * outlook.seconds), seconds, delay, gain)
+    r: Floats = ceiling - spent / outlook.seconds
+    return r
+
+
+def _weighed(curve: JobCurve, knob: WeightKnob, intensity: Floats, worst: float) -> Floats:
+    chosen: Floats = curve.r[cheapest(knob.eta, intensity, worst, curve.watts, curve.most_w, curve.r)]
+    return chosen
+
+
+def _by_weight(curve: JobCurve, outlook: Outlook, knob: WeightKnob) -> tuple[list[Piece], float]:
+    count = outlook.forecast_slots
+    intensity = outlook.gco2_per_kwh[:count]
+    worst = float(intensity.max()) if count else outlook.mean
+    r = _weighed(curve, knob, np.append(intensity, outlook.mean), worst)
+    return joined(outlook.start_s[:count], curve.settings(r[:-1]).r, outlook.forecast_end_s), float(r[-1])
+
+
+def _assemble(
+    outlook: Outlook,
+    curve: JobCurve,
+    knob: Knob,
+    pieces: list[Piece],
+    hold_r: float,
+    end_s: float,
+    minimum_dwell: timedelta,
+) -> Plan:
+    """Close the plan with what may be held for ever, keep the dwell time, and give limits their names."""
+    held_s = max(pieces[-1].end_s, end_s) if pieces else 0.0
+    if math.isfinite(held_s):
+        pieces = [*pieces, Piece(held_s, math.inf, hold_r)]
+    pieces = lengthen(pieces, minimum_dwell.total_seconds())
+    settings = curve.settings(np.array([piece.r for piece in pieces]))
+    starts_s = np.array([piece.start_s for piece in pieces])
+    changed = np.append(True, np.any(np.diff(settings.limits_w, axis=1) != 0, axis=0))
+    steps = tuple(
+        PlanStep(outlook.now + timedelta(seconds=start_s), dict(zip(curve.products, limits_w, strict=True)), r)
+        for start_s, limits_w, r in zip(
+            starts_s[changed].tolist(),
+            settings.limits_w.T[changed].tolist(),
+            settings.r[changed].tolist(),
+            strict=True,
+        )
+    )
+    floor_r = knob.floor_r if isinstance(knob, SlowdownKnob) else hold_r
+    return Plan(
+        outlook.now,
+        steps,
+        outlook.now + timedelta(seconds=end_s),
+        planned(outlook, curve, starts_s, settings, end_s, floor_r),
+        knob,
+    )
