@@ -205,6 +205,8 @@ class Ledger(Part):
     """When all workers ran; the newest 64 spans."""
     energy_millijoules: Digits = "0"
     """Energy of all folded records, in millijoules."""
+    modelled_nanojoules: Digits = "0"
+    """The part with a power curve, in nanojoules."""
     measured_microseconds: Digits = "0"
     """GPU time with a measurement, in microseconds."""
     retired_microseconds: Digits = "0"

@@ -1,0 +1,46 @@
+"""The carbon account of a job: pure functions over values. No clock, no I/O.
+
+`observe` tells what runs, `fold` takes in energy records exactly once, `settle` applies the grid's intensity, `figures`
+says what came of it, `encode` and `decode` carry the account through the status of the job's CarbonReport.
+"""
+
+from carbonzeus_operator.account.cells import cuts
+from carbonzeus_operator.account.codec import decode, encode
+from carbonzeus_operator.account.folding import begin, fold, folded_until, observe
+from carbonzeus_operator.account.model import Account, Cell, Cursor, JobPod, Settled, Span, State
+from carbonzeus_operator.account.results import Coverage, Figures, coverage, figures, slowdown
+from carbonzeus_operator.account.settlement import settle, wanted
+from carbonzeus_operator.account.statement import carbon_text, coverage_statement, energy_text, statement
+from carbonzeus_operator.account.terms import LimitStep, PowerCurve, Product, Terms
+
+__all__ = [
+    "Account",
+    "Cell",
+    "Coverage",
+    "Cursor",
+    "Figures",
+    "JobPod",
+    "LimitStep",
+    "PowerCurve",
+    "Product",
+    "Settled",
+    "Span",
+    "State",
+    "Terms",
+    "begin",
+    "carbon_text",
+    "coverage",
+    "coverage_statement",
+    "cuts",
+    "decode",
+    "encode",
+    "energy_text",
+    "figures",
+    "fold",
+    "folded_until",
+    "observe",
+    "settle",
+    "slowdown",
+    "statement",
+    "wanted",
+]
