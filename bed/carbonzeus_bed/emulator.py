@@ -1,7 +1,7 @@
 """`python -m carbonzeus_bed.emulator --dir .bed`: the GPUs, kubelets and trainings of all nodes of a bed, in one process.
 
-Reads `emulator.json` of that folder, `{"nodes": [{"name", "gpus", "product", "replicas"}], "seed", "noise", "kubeconfig"}`, makes
-`nodes/NAME/gpus.bin`, serves `nodes/NAME/pod-resources/kubelet.sock`, writes `truth/` and, once all that is there, `emulator.ready`. Stops on
+Reads `emulator.json` of that folder, `{"nodes": [{"name", "gpus", "product", "replicas"}], "seed", "noise", "kubeconfig", "lib_dir"}`,
+compiles libnvidia-ml.so.1 into `lib_dir`, makes `nodes/NAME/gpus.bin`, serves `nodes/NAME/pod-resources/kubelet.sock`, writes `truth/` and, once all that is there, `emulator.ready`. Stops on
 SIGTERM or SIGINT.
 """
 
@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
+from carbonzeus_bed.gpus import build_library
 from carbonzeus_bed.kubelet import SOCKET, STOPPED, Kubelet
 from carbonzeus_bed.plant import NodeSpec, Plant
 from carbonzeus_bed.pods import PodWatch
@@ -41,15 +42,16 @@ class Config:
 
     nodes: tuple[NodeSpec, ...]
     kubeconfig: Path
+    lib_dir: Path
     seed: int = 0
     noise: float = 0.003
 
     @classmethod
     def read(cls, folder: Path) -> Self:
-        """Reads the file of a bed's folder; a relative kubeconfig is meant from there."""
+        """Reads the file of a bed's folder; relative paths are meant from there."""
         raw = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
         nodes = tuple(NodeSpec(**node) for node in raw.pop("nodes"))
-        return cls(nodes, folder / raw.pop("kubeconfig"), **raw)
+        return cls(nodes, folder / raw.pop("kubeconfig"), folder / raw.pop("lib_dir"), **raw)
 
 
 class Emulator:
@@ -58,6 +60,7 @@ class Emulator:
     def __init__(self, folder: Path, config: Config) -> None:
         self._folder = folder
         (folder / READY).unlink(missing_ok=True)
+        build_library(config.lib_dir)
         self._log = TruthLog(folder / TRUTH)
         self._plant = Plant(
             folder / NODES, config.nodes, self._log, now_ns=time.time_ns(), seed=config.seed, noise=config.noise
