@@ -104,11 +104,11 @@ def node(tmp_path: Path) -> Iterator[Node]:
 
 @pytest.fixture
 def connect(node: Node, lib_dir: Path) -> Iterator[Callable[..., Nvml]]:
-    """Starts a process with pynvml on `node`."""
+    """Starts a process with pynvml, on `node` unless told otherwise."""
     clients: list[Nvml] = []
 
-    def start(**options: bool) -> Nvml:
-        clients.append(Nvml(node.folder, lib_dir, **options))
+    def start(*, folder: Path = node.folder, initialise: bool = True) -> Nvml:
+        clients.append(Nvml(folder, lib_dir, initialise=initialise))
         return clients[-1]
 
     yield start

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import pynvml
+import pynvml  # type: ignore[import-untyped]
 import pytest
 
 from carbonzeus_bed import gpus
@@ -223,11 +223,10 @@ def test_unknown_boards_and_uninitialised_callers_are_refused(connect: Callable[
     refused(nvml, pynvml.NVML_ERROR_UNINITIALIZED, "nvmlDeviceGetCount")
 
 
-def test_node_without_boards_has_no_driver(tmp_path: Path, lib_dir: Path) -> None:
+def test_node_without_boards_has_no_driver(connect: Callable[..., Nvml], tmp_path: Path) -> None:
     """The call nvmlInit says DRIVER_NOT_LOADED where no state file is."""
-    nvml = Nvml(tmp_path / "nowhere", lib_dir, initialise=False)
+    nvml = connect(folder=tmp_path / "nowhere", initialise=False)
     refused(nvml, pynvml.NVML_ERROR_DRIVER_NOT_LOADED, "nvmlInit")
-    nvml.close()
 
 
 def test_node_that_is_there_keeps_its_limits(node: Node) -> None:
