@@ -106,20 +106,25 @@ def assign(standing: Standing, owners: Owners | None, boards: Mapping[str, Board
 
 
 def _objection(plan: PodPlan, claim: Claim, owners: Owners, boards: Mapping[str, Board]) -> Refusal | None:
-    gpu = claim.gpu
+    """Why this claim of the pod cannot follow its plan, if it cannot."""
     if claim.mig:
         return _refuse(plan, claim.device, RefusalReason.MIG, "a MIG device has no power limit of its own")
+    gpu = claim.gpu
     if gpu is None or gpu not in boards:
         return _refuse(plan, claim.device, RefusalReason.GPU_LOST, "the driver knows no such GPU")
-    if boards[gpu].mig:
-        return _refuse(plan, gpu, RefusalReason.MIG, "MIG mode is on: its instances share the power limit")
     if claim.replica:
         return _refuse(plan, gpu, RefusalReason.SHARED_GPU, f"{claim.device} is a share of a time-sliced GPU")
     if owners.sole_owner(gpu) is None:
         others = ", ".join(pod for pod in owners.pods_of(gpu) if pod != plan.pod)
         return _refuse(plan, gpu, RefusalReason.SHARED_GPU, f"the GPU is also held by {others}")
-    if boards[gpu].minimum_limit_w is None or boards[gpu].maximum_limit_w is None:
-        return _refuse(plan, gpu, RefusalReason.NOT_SUPPORTED, "the board does not tell which power limits it allows")
+    return _objection_to_board(plan, boards[gpu])
+
+
+def _objection_to_board(plan: PodPlan, board: Board) -> Refusal | None:
+    if board.mig:
+        return _refuse(plan, board.uuid, RefusalReason.MIG, "MIG mode is on: its instances share the power limit")
+    if board.minimum_limit_w is None or board.maximum_limit_w is None:
+        return _refuse(plan, board.uuid, RefusalReason.NOT_SUPPORTED, "the board does not tell its power limits")
     return None
 
 

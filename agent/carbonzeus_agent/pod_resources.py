@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
+from typing import Self
 
-import grpc
-import grpc.aio
+import grpc.aio  # type: ignore[import-untyped]  # grpcio ships no types
 
 from carbonzeus_agent.owners import Owners
 from carbonzeus_agent.pod_resources_pb2 import (
@@ -35,7 +35,7 @@ class PodResources:
     def __init__(self, socket: Path) -> None:
         self._socket = socket
 
-    async def __aenter__(self) -> PodResources:
+    async def __aenter__(self) -> Self:
         self._channel = grpc.aio.insecure_channel(f"unix://{self._socket.absolute()}", options=_OPTIONS)
         self._list = self._channel.unary_unary(
             "/v1.PodResourcesLister/List",

@@ -1,0 +1,206 @@
+"""The limit of one GPU: what it should be, written when it differs, read back, and given back in the end.
+
+Runs in the GPU's own worker thread. Nothing is written before the journal holds the prior limit; a limit that somebody else
+has set is never overwritten by a restore.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, replace
+
+from carbonzeus_agent.clock import Clock
+from carbonzeus_agent.journal import Entry, Journal, JournalFailed, same
+from carbonzeus_agent.nvml import Board, Driver, DriverError, GpuLost, NoPermission, NotSupported, Reading
+from carbonzeus_agent.records import Sample
+from carbonzeus_wire import Outcome, RefusalReason
+
+log = logging.getLogger(__name__)
+
+BACKOFF_S = (1.0, 2.0, 4.0, 8.0, 16.0, 30.0)
+"""How long a failed write waits for the next try."""
+MANY = 64
+"""An entry that names more limits than this is cut down to those that can still be on the board."""
+
+
+@dataclass(frozen=True, slots=True)
+class Aim:
+    """What a GPU's limit shall be now."""
+
+    planned: bool = False
+    """A plan stands. Without one the GPU is given back: prior limit restored, journal cleared."""
+    limit_w: float | None = None
+    """None: the reference limit."""
+    ahead_w: frozenset[float] = frozenset()
+    """Every limit that the plan may ask for, so that the journal can name them all beforehand."""
+
+
+RELEASE = Aim()
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """What came of an aim."""
+
+    limit_w: float | None
+    """As read from the board; None where it does not tell."""
+    reference_w: float | None
+    outcome: Outcome = Outcome.APPLIED
+    refusal: RefusalReason | None = None
+    message: str = ""
+    wrote: Sample | None = None
+    """The counter just before a write, for a record that ends there."""
+    overridden: bool = False
+    """Somebody else had set the limit since our last write."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Failure:
+    """A write that failed, kept until it is tried again."""
+
+    wanted_w: float
+    tries: int
+    retry_at_s: float
+    refusal: RefusalReason | None
+    message: str
+
+
+class Actuator:
+    """Holds one GPU at its aim; `settle` is called again and again."""
+
+    def __init__(self, board: Board, driver: Driver, journal: Journal, clock: Clock) -> None:
+        self._board = board
+        self._driver = driver
+        self._journal = journal
+        self._clock = clock
+        self._written_w: float | None = None
+        """What the board showed after our last write; None before the first one of this process."""
+        self._attempted_w: float | None = None
+        """What a write asked for that said it failed: it may have taken all the same."""
+        self._failure: _Failure | None = None
+
+    def settle(self, aim: Aim) -> Settled:
+        """Bring the limit to the aim if it is not there. Raises `DriverError` where the GPU does not even answer."""
+        try:
+            current_w = self._driver.limit_w(self._board.uuid)
+        except NotSupported as error:
+            return Settled(None, None, Outcome.FAULT, RefusalReason.NOT_SUPPORTED, str(error))
+        entry = self._journal.entry(self._board.uuid)
+        try:
+            return self._follow(aim, current_w, entry) if aim.planned else self._release(current_w, entry)
+        except JournalFailed as error:
+            return self._without_journal(current_w, entry, str(error))
+
+    def _follow(self, aim: Aim, current_w: float, entry: Entry | None) -> Settled:
+        adopted = (
+            entry is not None and self._foreign(current_w, entry) and (self._written_w is None or aim.limit_w is None)
+        )
+        if adopted:
+            # Somebody else set it while the plan wanted nothing of its own: that is the limit to come back to.
+            entry, self._written_w, self._attempted_w = None, None, None
+        reference_w = entry.prior_w if entry is not None else current_w
+        wanted_w, clamped = reference_w, False
+        if aim.limit_w is not None:
+            wanted_w = self._clamp(aim.limit_w, reference_w)
+            clamped = not same(wanted_w, aim.limit_w)
+        self._name_ours(reference_w, {self._clamp(limit_w, reference_w) for limit_w in aim.ahead_w}, entry)
+        outcome = Outcome.CLAMPED if clamped else Outcome.APPLIED
+        message = f"the board and the reference limit of {reference_w:g} W allow {wanted_w:g} W" if clamped else ""
+        if same(current_w, wanted_w):
+            self._failure = None
+            return Settled(current_w, reference_w, outcome, message=message, overridden=adopted)
+        return self._write(wanted_w, current_w, reference_w, outcome, message)
+
+    def _name_ours(self, reference_w: float, ahead_w: set[float], entry: Entry | None) -> None:
+        """Have the journal name the prior limit and all that the plan may write, before any of it is written."""
+        if entry is not None:
+            known_w = entry.ours_w
+            if self._written_w is not None and len(known_w) > MANY:
+                known_w = frozenset({self._written_w})
+            ahead_w = ahead_w | known_w
+        if any(not same(limit_w, reference_w) for limit_w in ahead_w):
+            self._journal.keep(self._board.uuid, reference_w, ahead_w)
+
+    def _release(self, current_w: float, entry: Entry | None) -> Settled:
+        if entry is None:
+            self._written_w = self._attempted_w = self._failure = None
+            return Settled(current_w, current_w)
+        if self._foreign(current_w, entry):
+            log.warning("%s: somebody set %g W, which is not ours; left as it is", self._board.uuid, current_w)
+            overridden = self._written_w is not None
+            self._forget()
+            return Settled(current_w, current_w, overridden=overridden)
+        settled = Settled(current_w, entry.prior_w)
+        if not same(current_w, entry.prior_w):
+            settled = self._write(entry.prior_w, current_w, entry.prior_w, Outcome.APPLIED, "")
+        if settled.outcome is Outcome.APPLIED:
+            log.info("%s: given back at its prior limit of %g W", self._board.uuid, entry.prior_w)
+            self._forget()
+        return settled
+
+    def _without_journal(self, current_w: float, entry: Entry | None, why: str) -> Settled:
+        """Nothing new may be capped; what is capped goes back, which the old entry still allows."""
+        settled = Settled(current_w, entry.prior_w if entry is not None else current_w)
+        if entry is not None and not same(current_w, entry.prior_w) and not self._foreign(current_w, entry):
+            settled = self._write(entry.prior_w, current_w, entry.prior_w, Outcome.APPLIED, "")
+        return replace(settled, outcome=Outcome.FAULT, refusal=RefusalReason.JOURNAL_FAILED, message=why)
+
+    def _forget(self) -> None:
+        self._written_w = self._attempted_w = self._failure = None
+        self._journal.forget(self._board.uuid)
+
+    def _foreign(self, current_w: float, entry: Entry) -> bool:
+        """Whether somebody else has set the current limit."""
+        if same(current_w, entry.prior_w):
+            return False
+        if self._attempted_w is not None and same(current_w, self._attempted_w):
+            return False
+        if self._written_w is None:  # this process wrote nothing yet: what a killed one may have left behind counts
+            return not entry.is_ours(current_w)
+        return not same(current_w, self._written_w)
+
+    def _clamp(self, limit_w: float, reference_w: float) -> float:
+        low_w = self._board.minimum_limit_w or 0.0
+        high_w = min(self._board.maximum_limit_w or reference_w, reference_w)
+        return max(min(limit_w, high_w), min(low_w, high_w))
+
+    def _write(self, wanted_w: float, current_w: float, reference_w: float, outcome: Outcome, message: str) -> Settled:
+        failure = self._failure
+        now_s = self._clock.boot_s()
+        if failure is not None and failure.wanted_w == wanted_w and now_s < failure.retry_at_s:
+            return Settled(current_w, reference_w, Outcome.FAULT, failure.refusal, failure.message)
+        overridden = self._written_w is not None and not same(current_w, self._written_w)
+        wrote = self._probe(current_w)
+        self._attempted_w = wanted_w
+        refusal: RefusalReason | None = None
+        try:
+            self._driver.set_limit_w(self._board.uuid, wanted_w)
+            read_w = self._driver.limit_w(self._board.uuid)
+        except GpuLost:
+            raise
+        except DriverError as error:
+            read_w, problem = current_w, str(error)
+            if isinstance(error, NoPermission):
+                refusal = RefusalReason.NO_PERMISSION
+            elif isinstance(error, NotSupported):
+                refusal = RefusalReason.NOT_SUPPORTED
+        else:
+            problem = (
+                "" if same(read_w, wanted_w) else f"set {wanted_w:g} W, the driver said yes, and it stayed {read_w:g} W"
+            )
+        if problem:
+            tries = failure.tries + 1 if failure is not None and failure.wanted_w == wanted_w else 1
+            retry_at_s = now_s + BACKOFF_S[min(tries, len(BACKOFF_S)) - 1]
+            self._failure = _Failure(wanted_w, tries, retry_at_s, refusal, problem)
+            log.warning("%s: %s", self._board.uuid, problem)
+            return Settled(read_w, reference_w, Outcome.FAULT, refusal, problem, wrote, overridden)
+        self._failure = None
+        self._written_w, self._attempted_w = read_w, None
+        return Settled(read_w, reference_w, outcome, None, message, wrote, overridden)
+
+    def _probe(self, limit_w: float) -> Sample:
+        try:
+            energy_mj = self._driver.energy_mj(self._board.uuid)
+        except NotSupported:
+            energy_mj = None
+        return Sample(self._clock.utc(), self._clock.boot_s(), limit_w, Reading(energy_mj, None, None, None, None))

@@ -1,0 +1,69 @@
+"""A thread for calls that may hang: whoever waits for one waits as long as they like, and nobody else waits at all."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import queue
+import threading
+from collections.abc import Callable
+from typing import Generic, TypeVar
+
+from carbonzeus_agent.clock import Clock
+
+T = TypeVar("T")
+
+
+class Worker(Generic[T]):
+    """Runs one job, on request, in a thread of its own.
+
+    A request joins one that is queued already, but not one that has begun: its job may have looked at the world before the
+    request was made. So at most one run is under way and one queued, however long a call hangs.
+    """
+
+    def __init__(self, name: str, job: Callable[[], T], clock: Clock) -> None:
+        self._job = job
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._queued: asyncio.Future[T] | None = None
+        self._orders: queue.SimpleQueue[asyncio.Future[T] | None] = queue.SimpleQueue()
+        self._since_s: float | None = None
+        # A daemon: a call that never comes back must not keep the process from ending.
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+        self._thread.start()
+
+    def request(self) -> asyncio.Future[T]:
+        """Run the job soon; the future is shared, so shield it or wait without cancelling."""
+        with self._lock:
+            if self._queued is None:
+                self._queued = asyncio.get_running_loop().create_future()
+                self._orders.put(self._queued)
+            return self._queued
+
+    @property
+    def busy_s(self) -> float:
+        """For how long the present run has been going on [s]; 0 when idle."""
+        since_s = self._since_s
+        return 0.0 if since_s is None else self._clock.boot_s() - since_s
+
+    def stop(self) -> None:
+        """End the thread after the run under way."""
+        self._orders.put(None)
+
+    def _run(self) -> None:
+        while (future := self._orders.get()) is not None:
+            with self._lock:
+                self._queued = None
+            self._since_s = self._clock.boot_s()
+            try:
+                result = self._job()
+            except Exception as error:  # noqa: BLE001 - whoever awaits the future gets it
+                self._answer(future, lambda future=future, error=error: future.set_exception(error))
+            else:
+                self._answer(future, lambda future=future, result=result: future.set_result(result))
+            finally:
+                self._since_s = None
+
+    def _answer(self, future: asyncio.Future[T], answer: Callable[[], None]) -> None:
+        with contextlib.suppress(RuntimeError):  # the loop has ended: nobody waits any more
+            future.get_loop().call_soon_threadsafe(lambda: None if future.done() else answer())
