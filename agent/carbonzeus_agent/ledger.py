@@ -117,26 +117,31 @@ class Ledger:
         except (sqlite3.Error, OSError) as error:
             raise LedgerFailed(f"{self._path}: {error}") from error
 
-    def _open(self) -> dict[str, Resume]:
+    def _connect(self) -> sqlite3.Connection:
         if self._connection is None:
-            self._connection = open_database(self._path, SCHEMA)
-        connection = self._connection
-        with _Transaction(connection):
+            connection = open_database(self._path, SCHEMA)
             found = connection.execute("SELECT id FROM ledger").fetchone()
             self.id = found[0] if found else str(uuid.uuid4())
             if not found:
                 connection.execute("INSERT INTO ledger VALUES (?)", (self.id,))
+            self._connection = connection
+            self.last_seq = self._newest(connection)
+        return self._connection
+
+    def _open(self) -> dict[str, Resume]:
+        connection = self._connect()
+        with _Transaction(connection):
             connection.execute(
                 "INSERT INTO record (gpu, end_s, body) SELECT gpu, end_s, body FROM unfinished ORDER BY gpu, place"
             )
             connection.execute("DELETE FROM unfinished")
-        self.last_seq = self._newest()
+        self.last_seq = self._newest(connection)
         newest = connection.execute("SELECT body FROM record WHERE seq IN (SELECT max(seq) FROM record GROUP BY gpu)")
         records = [EnergyRecord.model_validate_json('{"seq":1,' + body[1:]) for (body,) in newest]
         return {record.gpu_uuid: Resume(record.end, Owner(record.pod, record.pod_uid)) for record in records}
 
     def _commit(self, rows: list[tuple[str, float, str]], open_rows: list[tuple[str, int, float, str]]) -> None:
-        connection = self._writable()
+        connection = self._connect()
         # Numbers that the operator has seen must outlive a lost power supply; what is unfinished need only outlive us.
         connection.execute(f"PRAGMA synchronous={'FULL' if rows else 'NORMAL'}")
         try:
@@ -152,7 +157,7 @@ class Ledger:
             self._connection = None  # damaged: opened anew, and set aside, at the next try
             raise
         if rows:
-            self.last_seq = self._newest()
+            self.last_seq = self._newest(connection)
 
     def _sweep(self, connection: sqlite3.Connection) -> None:
         now_s = datetime.now(UTC).timestamp()
@@ -161,20 +166,16 @@ class Ledger:
             connection.execute("DELETE FROM record WHERE end_s < ?", (now_s - self._retention.total_seconds(),))
 
     def _page(self, after: int, limit: int) -> str:
-        connection = self._writable()
+        connection = self._connect()
         rows = connection.execute("SELECT seq, body FROM record WHERE seq > ? ORDER BY seq LIMIT ?", (after, limit))
         records = ",".join(f'{{"seq":{seq},{body[1:]}' for seq, body in rows)
         return f'{{"ledgerId":"{self.id}","records":[{records}],"lastSeq":{self.last_seq}}}'
 
-    def _newest(self) -> int:
-        found = self._writable().execute("SELECT seq FROM sqlite_sequence WHERE name = 'record'").fetchone()
+    @staticmethod
+    def _newest(connection: sqlite3.Connection) -> int:
+        # The counter outlives the records that the sweep deletes.
+        found = connection.execute("SELECT seq FROM sqlite_sequence WHERE name = 'record'").fetchone()
         return int(found[0]) if found else 0
-
-    def _writable(self) -> sqlite3.Connection:
-        if self._connection is None:
-            self._open()
-            assert self._connection is not None
-        return self._connection
 
     def _close(self) -> None:
         if self._connection is not None:

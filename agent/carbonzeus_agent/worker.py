@@ -55,15 +55,21 @@ class Worker(Generic[T]):
             with self._lock:
                 self._queued = None
             self._since_s = self._clock.boot_s()
+            result: T | None = None
+            error: Exception | None = None
             try:
                 result = self._job()
-            except Exception as error:  # noqa: BLE001 - whoever awaits the future gets it
-                self._answer(future, lambda future=future, error=error: future.set_exception(error))
-            else:
-                self._answer(future, lambda future=future, result=result: future.set_result(result))
-            finally:
-                self._since_s = None
+            except Exception as problem:  # noqa: BLE001 - whoever awaits the future gets it
+                error = problem
+            self._since_s = None
+            with contextlib.suppress(RuntimeError):  # the loop has ended: nobody waits any more
+                future.get_loop().call_soon_threadsafe(_answer, future, result, error)
 
-    def _answer(self, future: asyncio.Future[T], answer: Callable[[], None]) -> None:
-        with contextlib.suppress(RuntimeError):  # the loop has ended: nobody waits any more
-            future.get_loop().call_soon_threadsafe(lambda: None if future.done() else answer())
+
+def _answer(future: asyncio.Future[T], result: T | None, error: Exception | None) -> None:
+    if future.done():
+        return
+    if error is not None:
+        future.set_exception(error)
+    else:
+        future.set_result(result)  # type: ignore[arg-type]  # without an error it is a T
