@@ -62,6 +62,14 @@ POWERPROFILE = Kind("carbonzeus.dev", "v1alpha1", "powerprofiles", "PowerProfile
 PAGE = 500
 
 
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """All objects of a kind at one moment of the API server's history."""
+
+    items: tuple[Raw, ...]
+    resource_version: int
+
+
 class Kube:
     """A thin shell around the client library: builds paths, sends JSON, maps errors."""
 
@@ -135,12 +143,12 @@ class Kube:
             _raise(response.status, f"{method} {path}: {response.status} {raw.get('message', '')}", raw)
         return raw
 
-    async def list(self, kind: Kind, *, namespace: str | None = None, selector: str | None = None) -> list[Raw] | None:
+    async def list(self, kind: Kind, *, namespace: str | None = None, selector: str | None = None) -> Listing | None:
         """All objects of a kind, page by page. None where the cluster does not know the kind (its CRD is absent)."""
         items: list[Raw] = []
         query = [("limit", str(PAGE))] + ([("labelSelector", selector)] if selector else [])
-        token: str | None = ""
-        while token is not None:
+        token = ""
+        while True:
             try:
                 page = await self._call(
                     "GET", kind.path(namespace), query=[*query, ("continue", token)] if token else query
@@ -148,8 +156,10 @@ class Kube:
             except LookupError:
                 return None
             items += page.get("items") or []
-            token = (page.get("metadata") or {}).get("continue") or None
-        return items
+            meta = page.get("metadata") or {}
+            token = meta.get("continue") or ""
+            if not token:
+                return Listing(tuple(items), int(meta.get("resourceVersion") or 0))
 
     async def get(self, kind: Kind, name: str, namespace: str | None = None) -> Raw | None:
         """One object; None where it is not there."""

@@ -41,6 +41,8 @@ class Settings(BaseSettings):
     """A job of unknown length is planned as if it ended at a constant rate with this mean."""
     minimum_dwell_seconds: Annotated[float, Field(ge=0)] = 60.0
     """No power limit is held for less than this."""
+    switch_lead_seconds: Annotated[float, Field(ge=0)] = 2.0
+    """A new plan begins this far ahead, so that every agent has it when it begins."""
     horizon_seconds: Seconds = 96 * 3_600.0
     """How far ahead a plan looks."""
 

@@ -1,4 +1,4 @@
-"""`GET /v1/energy?after=SEQ&limit=N`: closed energy records, in order."""
+"""`GET /v1/energy?after=SEQ&limit=N[&since=TIME]`: closed energy records, in order; with `since` those that end after it."""
 
 from __future__ import annotations
 

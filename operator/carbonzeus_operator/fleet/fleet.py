@@ -18,14 +18,6 @@ log = logging.getLogger(__name__)
 AGENT_SELECTOR = "app.kubernetes.io/name=carbonzeus,app.kubernetes.io/component=agent"
 
 
-@dataclass(frozen=True, slots=True)
-class Demand:
-    """From where the energy records of one ledger are wanted: after a sequence number, ending after a moment."""
-
-    after: int
-    since: datetime | None = None
-
-
 @dataclass(slots=True)
 class Agent:
     """One agent and what we last heard of it."""
@@ -66,27 +58,36 @@ class Fleet:
 
         await self._each(self.agents.values(), ask)
 
-    async def energy(self, demands: Mapping[str, Callable[[str], Demand]]) -> dict[str, list[EnergyRecord]]:
-        """All records wanted, by ledger id. `demands` maps nodes to what is wanted of the ledger found there."""
+    async def energy(self, after: Mapping[str, int]) -> dict[str, list[EnergyRecord]]:
+        """All records after a sequence number, by ledger id. `after` is by node, for the ledger last seen there."""
         found: dict[str, list[EnergyRecord]] = {}
 
         async def pull(agent: Agent) -> None:
             if agent.state is None:
                 return
-            ledger = agent.state.ledger_id
-            demand = demands[agent.node](ledger)
-            after, records = demand.after, found.setdefault(ledger, [])
+            seq, ledger = after[agent.node], agent.state.ledger_id
             while True:
-                page = await self.transport.energy(agent.host, after=after, since=demand.since)
-                if page.ledger_id != ledger:
+                page = await self.transport.energy(agent.host, after=seq)
+                if page.ledger_id != ledger or not page.records:
                     return
-                records += page.records
-                if not page.records or page.records[-1].seq >= page.last_seq:
+                found.setdefault(ledger, []).extend(page.records)
+                seq = page.records[-1].seq
+                if seq >= page.last_seq:
                     return
-                after = page.records[-1].seq
 
-        await self._each([agent for node, agent in self.agents.items() if node in demands], pull)
+        await self._each([agent for node, agent in self.agents.items() if node in after], pull)
         return found
+
+    async def last_before(self, node: str, since: datetime) -> int | None:
+        """The sequence number after which a node's ledger has records that end after `since`; None if it does not answer."""
+        found: list[int] = []
+
+        async def look(agent: Agent) -> None:
+            page = await self.transport.energy(agent.host, after=0, since=since, limit=1)
+            found.append(page.records[0].seq - 1 if page.records else page.last_seq)
+
+        await self._each([agent for agent in self.agents.values() if agent.node == node], look)
+        return found[0] if found else None
 
     async def push(
         self, plans: Mapping[str, tuple[PodPlan, ...]], *, fence: Fence, lease_s: float, now: datetime

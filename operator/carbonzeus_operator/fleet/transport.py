@@ -43,9 +43,11 @@ class AgentTransport:
         """The node's GPUs as the agent sees them."""
         return await self._call("GET", host, "/v1/node", NodeState)
 
-    async def energy(self, host: str, *, after: int, since: datetime | None = None) -> EnergyPage:
+    async def energy(
+        self, host: str, *, after: int, since: datetime | None = None, limit: int = ENERGY_PAGE
+    ) -> EnergyPage:
         """A page of energy records with seq > after, and ending after `since`."""
-        query = {"after": str(after), "limit": str(ENERGY_PAGE)}
+        query = {"after": str(after), "limit": str(limit)}
         if since is not None:
             query["since"] = since.isoformat()
         return await self._call("GET", host, "/v1/energy", EnergyPage, query=query)

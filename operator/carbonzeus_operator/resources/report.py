@@ -243,6 +243,8 @@ class CarbonReportStatus(Part):
     Observing: measured only. Holding: a safe limit is held, the conditions say why. Finished: the job ended."""
     policy: Annotated[str, Field(max_length=253)] | None = None
     """CarbonPolicy that the job follows."""
+    profile: Annotated[str, Field(max_length=253)] | None = None
+    """PowerProfile that the plan is made with."""
     zone: ShortText | None = None
     """Grid zone."""
     signal: Signal | None = None
@@ -280,7 +282,7 @@ class CarbonReportStatus(Part):
     reference_limit_watts: DecimalString | None = None
     """The limit the GPUs had before us: ceiling of the plan and limit of the baseline, in watts."""
     conditions: Conditions = ()
-    """Ready, Planned, Measured, GridData: what holds and what does not, with the reason."""
+    """Accepted, ForecastFresh, Planned, Enforced, BoundKept: what holds and what does not, with the reason."""
     ledger: Ledger = Ledger()
     """The account's state."""
     planned_ledger: Ledger | None = None

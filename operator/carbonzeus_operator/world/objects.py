@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -49,7 +49,8 @@ class Pod:
 
     key: Key
     uid: str
-    job_name: str
+    job_uid: str
+    """UID of the job that controls it; empty where none does."""
     role: str
     """Replica type and index: `master-0`, `worker-3`."""
     node: str | None
@@ -84,6 +85,12 @@ class Namespace:
     annotations: Mapping[str, str] = field(default_factory=dict)
 
 
+def all_running_since(pods: Iterable[Pod], workers: int) -> datetime | None:
+    """Since when all of a job's `workers` pods run together; None if they do not."""
+    running = [pod.started_at for pod in pods if pod.running and pod.started_at is not None]
+    return max(running) if running and len(running) >= workers else None
+
+
 def job_from_raw(raw: Mapping[str, Any]) -> Job:
     """A Kubeflow training job (any of its kinds: their replica specs and conditions look alike)."""
     meta, spec, status = _map(raw, "metadata"), _map(raw, "spec"), _map(raw, "status")
@@ -116,6 +123,7 @@ def pod_from_raw(raw: Mapping[str, Any]) -> Pod:
     meta, spec, status = _map(raw, "metadata"), _map(raw, "spec"), _map(raw, "status")
     labels = meta.get("labels") or {}
     containers = spec.get("containers") or []
+    owners = meta.get("ownerReferences") or []
     states = [state.get("state") or {} for state in status.get("containerStatuses") or []]
     started = [instant((state.get("running") or state.get("terminated") or {}).get("startedAt")) for state in states]
     ended = [instant((state.get("terminated") or {}).get("finishedAt")) for state in states if "terminated" in state]
@@ -126,7 +134,7 @@ def pod_from_raw(raw: Mapping[str, Any]) -> Pod:
     return Pod(
         key=key_of(raw),
         uid=str(meta.get("uid", "")),
-        job_name=str(labels.get(JOB_NAME_LABEL, "")),
+        job_uid=next((str(ref.get("uid", "")) for ref in owners if ref.get("controller")), ""),
         role=f"{labels.get(REPLICA_TYPE_LABEL, 'worker')}-{labels.get(REPLICA_INDEX_LABEL, '0')}".lower(),
         node=spec.get("nodeName") or None,
         ip=status.get("podIP") or None,

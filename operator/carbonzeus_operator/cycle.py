@@ -1,0 +1,278 @@
+"""The loop: look, pull energy, settle, decide, push, write. All I/O of one round, in the order of the data.
+
+Every part that fails (an agent, a provider, a report) fails alone: it is said where it belongs, and the round goes on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from carbonzeus_operator import account as accounts
+from carbonzeus_operator import kube, reports
+from carbonzeus_operator.decide import Decisions, JobDecision, reconcile, wanted_grid
+from carbonzeus_operator.errors import CarbonzeusError, Conflict, InvalidSpec
+from carbonzeus_operator.fleet.fleet import AGENT_SELECTOR, Fleet
+from carbonzeus_operator.grid.cache import GridCache
+from carbonzeus_operator.metrics import Metrics
+from carbonzeus_operator.resources.policy import Mode
+from carbonzeus_operator.resources.report import CARBON_REPORT, CarbonReportStatus
+from carbonzeus_operator.runs import Run, Runs, begin_what_if, with_cursor
+from carbonzeus_operator.settings import Settings
+from carbonzeus_operator.upkeep import Upkeep
+from carbonzeus_operator.world.objects import Key, Pod, pod_from_raw
+from carbonzeus_operator.world.picture import Picture, ours
+from carbonzeus_operator.world.snapshot import NodeView, Rules, Snapshot
+from carbonzeus_wire import Fence
+
+log = logging.getLogger(__name__)
+
+COALESCE_S = 0.2
+"""After the first news the round waits this long for more of it."""
+
+
+def rules_of(settings: Settings) -> Rules:
+    """The settings that decisions depend on."""
+    return Rules(
+        replan=timedelta(seconds=settings.replan_seconds),
+        lease=timedelta(seconds=settings.lease_seconds),
+        switch_lead=timedelta(seconds=settings.switch_lead_seconds),
+        grace_s=settings.grace_seconds,
+        survival_s=settings.survival_seconds,
+        minimum_dwell=timedelta(seconds=settings.minimum_dwell_seconds),
+        horizon=timedelta(seconds=settings.horizon_seconds),
+        zones=settings.zones,
+    )
+
+
+def _utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+@dataclass(slots=True)
+class Cycle:
+    """The leader's loop."""
+
+    settings: Settings
+    connection: kube.Kube
+    picture: Picture
+    fleet: Fleet
+    grid: GridCache
+    metrics: Metrics
+    term: int
+    clock: Callable[[], datetime] = _utc_now
+    runs: Runs = field(default_factory=Runs)
+    completed_at: datetime | None = None
+    """When the last round ended; None before the first."""
+    _news: asyncio.Event = field(default_factory=asyncio.Event)
+    _revision: int = 0
+    _relisted_at: datetime | None = None
+
+    def wake(self) -> None:
+        """There is news: do not wait for the next round."""
+        self._news.set()
+
+    async def run(self) -> None:
+        """Rounds until cancelled."""
+        while True:
+            self._news.clear()
+            began = self.clock()
+            try:
+                await self.round()
+            except CarbonzeusError as error:
+                self.metrics.failed_rounds.inc()
+                log.warning("this round was cut short: %s", error)
+            self.metrics.round_seconds.observe((self.clock() - began).total_seconds())
+            try:
+                await asyncio.wait_for(self._news.wait(), self.settings.cycle_seconds)
+                await asyncio.sleep(COALESCE_S)
+            except TimeoutError:
+                pass
+
+    async def round(self) -> None:
+        """One round."""
+        rules = rules_of(self.settings)
+        await self._see_cluster()
+        pods = self.runs.pods(self.picture)
+        nodes = self._nodes()
+        snapshot = self._snapshot(pods, nodes)
+        await self.grid.refresh(wanted_grid(snapshot, rules))
+        snapshot = self._snapshot(pods, nodes)
+        for key, run in self.runs.by_key.items():
+            run.observe(pods[key], nodes, snapshot.now)
+            run.agree(pods[key], snapshot)
+        await self._pull(pods)
+        self._settle(snapshot)
+        snapshot = self._snapshot(pods, nodes)
+        decisions = reconcile(snapshot, rules)
+        for run, decision in self._paired(decisions):
+            run.active = decision.active
+            run.grid_key = decision.grid_key or run.grid_key
+            if decision.terms is not None and decision.terms.policy.mode is Mode.RECOMMEND and decision.active:
+                begin_what_if(run)
+        self._revision += 1
+        await self.fleet.push(
+            decisions.plans_by_node,
+            fence=Fence(term=self.term, revision=self._revision),
+            lease_s=self.settings.lease_seconds,
+            now=self.clock(),
+        )
+        await self._write(decisions, self._snapshot(pods, self._nodes()), rules)
+        await Upkeep(self.connection, self.picture).write(decisions)
+        self.metrics.show(self.runs, decisions, self.fleet, self.grid)
+        self.completed_at = self.clock()
+
+    async def _see_cluster(self) -> None:
+        now = self.clock()
+        old = self._relisted_at is None or (now - self._relisted_at).total_seconds() > self.settings.relist_seconds
+        if old or not self.picture.synced:
+            if await self.picture.relist(self.connection) and self._relisted_at is not None:
+                self.metrics.corrections.inc()
+                log.info("a full list set the picture of the cluster right")
+            self._relisted_at = now
+        agents = await self.connection.list(kube.POD, namespace=self.settings.namespace, selector=AGENT_SELECTOR)
+        self.fleet.found([pod_from_raw(raw) for raw in agents.items] if agents is not None else [])
+        await self.fleet.look()
+        self.runs.refresh(self.picture, now)
+
+    def _nodes(self) -> dict[str, NodeView]:
+        found = {key.name: NodeView(node.name, region=node.region) for key, node in self.picture.nodes.objects.items()}
+        for name, agent in self.fleet.agents.items():
+            region = found[name].region if name in found else None
+            gpus = agent.state.gpus if agent.state is not None else ()
+            found[name] = NodeView(name, region, gpus, agent.problem, agent.reply)
+        return found
+
+    def _snapshot(self, pods: dict[Key, list[Pod]], nodes: dict[str, NodeView]) -> Snapshot:
+        return Snapshot(
+            now=self.clock(),
+            jobs=tuple(run.view(pods[key]) for key, run in self.runs.by_key.items() if not run.closed),
+            namespaces={key.name: one.annotations for key, one in self.picture.namespaces.objects.items()},
+            policies={key.name: one.spec for key, one in self.picture.policies.objects.items()},
+            profiles={key: one.spec for key, one in self.picture.profiles.objects.items()},
+            nodes=nodes,
+            grid=self.grid.views(),
+        )
+
+    async def _pull(self, pods: dict[Key, list[Pod]]) -> None:
+        """Pulls each ledger once, from where the run that is least far along needs it, and folds it into all of them."""
+        ledger_of = {node: agent.state.ledger_id for node, agent in self.fleet.agents.items() if agent.state}
+        node_of = {ledger: node for node, ledger in ledger_of.items()}
+        wanting: dict[str, list[Run]] = {}
+        for key, run in self.runs.by_key.items():
+            if run.closed or run.problem is not None:
+                continue
+            known = {pod.uid for pod in run.account.pods}
+            here = [pod for pod in pods[key] if pod.node in ledger_of and pod.started_at is not None and pod.gpus]
+            waiting = {ledger_of[pod.node or ""] for pod in here if pod.uid not in known}
+            for pod in here:
+                ledger = ledger_of[pod.node or ""]
+                if ledger not in run.account.cursors and ledger not in waiting and pod.started_at is not None:
+                    await self._begin(run, ledger, pod.node or "", pod.started_at)
+            for ledger in set(run.account.cursors) - waiting:
+                if ledger in node_of:
+                    wanting.setdefault(ledger, []).append(run)
+        after = {
+            node_of[ledger]: min(run.account.cursors[ledger].seq for run in runs) for ledger, runs in wanting.items()
+        }
+        series = self.grid.views()
+        for ledger, records in (await self.fleet.energy(after)).items():
+            for run in wanting.get(ledger, ()):
+                view = series.get(run.grid_key) if run.grid_key is not None else None
+                run.fold(ledger, records, series=(view.forecast, view.actual) if view is not None else ())
+
+    async def _begin(self, run: Run, ledger: str, node: str, since: datetime) -> None:
+        """Finds the first record of a ledger that may be the run's."""
+        seq = await self.fleet.last_before(node, since)
+        if seq is not None:
+            with_cursor(run, ledger, seq)
+
+    def _settle(self, snapshot: Snapshot) -> None:
+        for run in self.runs.by_key.values():
+            view = snapshot.grid.get(run.grid_key) if run.grid_key is not None else None
+            if run.closed or view is None:
+                continue
+            until = run.settled_until()
+            run.account = accounts.settle(
+                run.account,
+                actual=view.actual,
+                forecast=view.forecast,
+                terms=run.terms,
+                until=until,
+                now=snapshot.now,
+            )
+            if run.what_if is not None:
+                run.what_if = accounts.settle(
+                    run.what_if,
+                    actual=view.actual,
+                    forecast=view.forecast,
+                    terms=run.terms,
+                    until=until,
+                    now=snapshot.now,
+                )
+
+    def _paired(self, decisions: Decisions) -> list[tuple[Run, JobDecision]]:
+        by_uid = {run.job.uid: run for run in self.runs.by_key.values()}
+        return [(by_uid[decision.view.job.uid], decision) for decision in decisions.jobs]
+
+    async def _write(self, decisions: Decisions, snapshot: Snapshot, rules: Rules) -> None:
+        pairs = self._paired(decisions)
+        await asyncio.gather(*(self._write_one(run, decision, snapshot, rules) for run, decision in pairs))
+        retention = timedelta(seconds=self.settings.retention_seconds)
+        for run in list(self.runs.by_key.values()):
+            if reports.is_expired(run, retention, snapshot.now):
+                await self.connection.delete(kube.CARBONREPORT, run.key.name, run.key.namespace)
+                del self.runs.by_key[run.key]
+
+    async def _write_one(self, run: Run, decision: JobDecision, snapshot: Snapshot, rules: Rules) -> None:
+        try:
+            await self._write_report(run, decision, snapshot, rules)
+        except Conflict:
+            await self._reload(run)
+        except InvalidSpec as error:
+            log.error("CarbonReport %s cannot be written: %s", run.key, error)  # noqa: TRY400 - the message says it all
+        except CarbonzeusError as error:
+            log.warning("CarbonReport %s was not written this time: %s", run.key, error)
+
+    async def _write_report(self, run: Run, decision: JobDecision, snapshot: Snapshot, rules: Rules) -> None:
+        if run.problem is not None:
+            log.warning("CarbonReport %s is left alone: %s", run.key, run.problem)
+            return
+        if run.report is None:
+            if run.job.finished_at is not None:
+                return
+            created = await self.connection.create(kube.CARBONREPORT, reports.new_report(run), run.key.namespace)
+            run.report = ours(CARBON_REPORT, created)
+        before = run.report.status
+        status = reports.status_of(run, decision, snapshot, rules)
+        if isinstance(before, CarbonReportStatus) and before == status:
+            return
+        body: dict[str, Any] = {**run.report.raw, "status": reports.as_body(status)}
+        written = await self.connection.replace(kube.CARBONREPORT, body, subresource="status")
+        if written is None:
+            run.report = None
+            return
+        run.report = ours(CARBON_REPORT, written)
+        self.metrics.status_writes.inc()
+        old = before.conditions if isinstance(before, CarbonReportStatus) else ()
+        for event in reports.events_of(run.job, old, status.conditions, snapshot.now):
+            await self._emit(event, run.key.namespace)
+
+    async def _reload(self, run: Run) -> None:
+        """Somebody wrote the report in between: its ledger is what counts, and the agents still have the records."""
+        raw = await self.connection.get(kube.CARBONREPORT, run.key.name, run.key.namespace)
+        if raw is None:
+            run.report = None
+            return
+        log.info("CarbonReport %s was written by somebody else: reading it again", run.key)
+        run.load(ours(CARBON_REPORT, raw))
+
+    async def _emit(self, event: dict[str, Any], namespace: str) -> None:
+        try:
+            await self.connection.create(kube.EVENT, event, namespace)
+        except CarbonzeusError as error:
+            log.info("an Event could not be written: %s", error)

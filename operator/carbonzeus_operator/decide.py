@@ -1,0 +1,298 @@
+"""The heart: from what is, to what shall be. `reconcile(snapshot, rules)` is a pure function; start reading here.
+
+For each job: find its terms (policy, bound, zone, curves), look at the grid, keep the plan it follows or make a new one
+from the measured credit, and say what each of its pods' agents shall do. Whatever is missing or wrong, the job runs at its
+reference limit, is measured all the same, and a condition says why.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from carbonzeus_operator.errors import InvalidSpec
+from carbonzeus_operator.following import continued, credit_now, is_due, is_urgent, pushed_steps
+from carbonzeus_operator.grid.cache import GridView
+from carbonzeus_operator.grid.series import Signal
+from carbonzeus_operator.plan.mixed import Overhead
+from carbonzeus_operator.plan.schedule import (
+    Knob,
+    Plan,
+    SlowdownKnob,
+    WeightKnob,
+    make_plan,
+    reference_plan,
+    static_plan,
+)
+from carbonzeus_operator.plan.survival import Known, Length, Unknown
+from carbonzeus_operator.resources.policy import CarbonPolicySpec, Mode, WhenStale
+from carbonzeus_operator.resources.report import ReportState
+from carbonzeus_operator.terms import Curves, Terms, curves_of, gpus_of, terms_of, zone_of
+from carbonzeus_operator.world.objects import Pod, all_running_since
+from carbonzeus_operator.world.snapshot import ActivePlan, JobView, NodeView, Rules, Snapshot
+from carbonzeus_wire import Outcome, PodPlan, Step
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """A condition of a report."""
+
+    type: str
+    ok: bool
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class JobDecision:
+    """What shall be done for one job, and what is to be said about it."""
+
+    view: JobView
+    state: ReportState
+    findings: tuple[Finding, ...]
+    pod_plans: tuple[tuple[str, PodPlan], ...] = ()
+    """(node, plan) of each pod that is there."""
+    terms: Terms | None = None
+    grid_key: tuple[str, Signal] | None = None
+    curves: Curves | None = None
+    active: ActivePlan | None = None
+    """What is followed from now on (in Recommend: what would be)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Decisions:
+    """What shall be done."""
+
+    jobs: tuple[JobDecision, ...]
+
+    @property
+    def plans_by_node(self) -> dict[str, tuple[PodPlan, ...]]:
+        """The full desired state of every node that has one."""
+        found: dict[str, list[PodPlan]] = {}
+        for decision in self.jobs:
+            for node, plan in decision.pod_plans:
+                found.setdefault(node, []).append(plan)
+        return {node: tuple(sorted(plans, key=lambda plan: plan.pod_uid)) for node, plans in found.items()}
+
+
+def reconcile(snapshot: Snapshot, rules: Rules) -> Decisions:
+    """Decides for every job by itself: what is wrong with one is no matter of another."""
+    return Decisions(tuple(_job(view, snapshot, rules) for view in snapshot.jobs))
+
+
+def wanted_grid(snapshot: Snapshot, rules: Rules) -> set[tuple[str, Signal]]:
+    """The zones and signals that the jobs need."""
+    found = set()
+    for view in snapshot.jobs:
+        try:
+            terms = terms_of(view, snapshot)
+            if terms is not None:
+                found.add(zone_of(view, terms.policy, snapshot, rules))
+        except InvalidSpec:
+            continue
+    return found
+
+
+def _job(view: JobView, snapshot: Snapshot, rules: Rules) -> JobDecision:
+    if view.job.finished_at is not None:
+        message = "the job succeeded" if view.job.succeeded else "the job ended without success"
+        return JobDecision(view, ReportState.FINISHED, (Finding("Accepted", True, "Finished", message),))
+    terms: Terms | None = None
+    key: tuple[str, Signal] | None = None
+    try:
+        terms = terms_of(view, snapshot)
+        if terms is None:
+            finding = Finding("Accepted", False, "OptedOut", "the job names no policy any more: it is measured only")
+            return JobDecision(view, ReportState.OBSERVING, (finding,), _measure_only(view, None))
+        key = zone_of(view, terms.policy, snapshot, rules)
+        if all_running_since(view.pods, view.job.workers) is None or _unknown_gpus(view, snapshot.nodes):
+            return _waiting(view, snapshot, terms, key)
+        curves = curves_of(view, terms, snapshot)
+    except InvalidSpec as problem:
+        finding = Finding("Accepted", False, problem.reason, str(problem))
+        return JobDecision(
+            view, ReportState.OBSERVING, (finding,), _measure_only(view, terms), terms=terms, grid_key=key
+        )
+    return _planned(view, snapshot, rules, terms, key, curves)
+
+
+def _planned(
+    view: JobView, snapshot: Snapshot, rules: Rules, terms: Terms, key: tuple[str, Signal], curves: Curves
+) -> JobDecision:
+    findings = [Finding("Accepted", True, "PolicyFound", f"runs under CarbonPolicy {terms.request.policy}")]
+    grid = snapshot.grid.get(key)
+    fresh, finding = _freshness(grid, terms.policy, key, snapshot.now)
+    findings.append(finding)
+    if terms.policy.mode is Mode.OBSERVE:
+        findings.append(Finding("Planned", False, "ObserveMode", "the policy only observes: no plan is made"))
+        return JobDecision(view, ReportState.OBSERVING, tuple(findings), _measure_only(view, terms), terms, key, curves)
+    active = _follow(view, snapshot, rules, terms, curves, grid, fresh=fresh)
+    findings.append(Finding("Planned", True, "Planned" if fresh else "Static", _describe(active.plan, terms)))
+    if terms.policy.mode is Mode.RECOMMEND:
+        return JobDecision(
+            view, ReportState.RECOMMENDING, tuple(findings), _measure_only(view, terms), terms, key, curves, active
+        )
+    findings.append(_enforcement(view, snapshot.nodes))
+    state = ReportState.ENFORCING if fresh else ReportState.HOLDING
+    plans = tuple(
+        (pod.node, _pod_plan(view, pod, terms, steps=pushed_steps(active, _product(pod, snapshot.nodes), rules)))
+        for pod in view.pods
+        if pod.node is not None and pod.running
+    )
+    return JobDecision(view, state, tuple(findings), plans, terms, key, curves, active)
+
+
+def _follow(
+    view: JobView,
+    snapshot: Snapshot,
+    rules: Rules,
+    terms: Terms,
+    curves: Curves,
+    grid: GridView | None,
+    *,
+    fresh: bool,
+) -> ActivePlan:
+    """The plan the job follows: the one it has, or a new one."""
+    forecast = grid.forecast if grid is not None else None
+    basis = (
+        fresh,
+        (forecast.source, forecast.issued_at) if forecast is not None and fresh else None,
+        terms.policy,
+        terms.slowdown,
+        terms.request.expected_duration_s,
+        tuple(sorted(curves.groups.items())),
+        tuple(pod.uid for pod in view.pods),
+    )
+    active = view.active
+    urgent = terms.slowdown is not None and is_urgent(view, terms.slowdown, rules, snapshot.now)
+    if active is not None and not is_due(active, basis, rules, snapshot.now, urgent=urgent):
+        return active
+    begin = snapshot.now + rules.switch_lead
+    knob: Knob = WeightKnob(terms.policy.eta or 0.0)
+    if terms.slowdown is not None:
+        knob = SlowdownKnob(terms.slowdown, credit_now(view, terms.slowdown, rules, begin))
+    overhead = Overhead(terms.policy.overhead.host_watts_per_gpu, terms.policy.overhead.pue_factor)
+    intervals = forecast.intervals if forecast is not None else ()
+    if fresh:
+        plan = make_plan(
+            now=begin,
+            forecast=intervals,
+            fleet=curves.groups,
+            knob=knob,
+            length=_length(view, terms, rules),
+            overhead=overhead,
+            minimum_dwell=rules.minimum_dwell,
+            horizon=rules.horizon,
+        )
+    elif terms.policy.stale_forecast.then is WhenStale.RESTORE:
+        plan = reference_plan(now=begin, fleet=curves.groups, knob=knob)
+    else:
+        plan = static_plan(now=begin, forecast=intervals, fleet=curves.groups, knob=knob, overhead=overhead)
+    return continued(active, plan, basis, view.measured.until)
+
+
+def _length(view: JobView, terms: Terms, rules: Rules) -> Length:
+    expected_s = terms.request.expected_duration_s
+    if expected_s is None or view.measured.work_s >= expected_s:
+        return Unknown(rules.survival_s, worked_s=view.measured.work_s)
+    return Known(expected_s - view.measured.work_s)
+
+
+def _freshness(
+    grid: GridView | None, policy: CarbonPolicySpec, key: tuple[str, Signal], now: datetime
+) -> tuple[bool, Finding]:
+    zone, signal = key
+    problem = grid.problem if grid is not None else None
+    if grid is None or grid.forecast is None:
+        message = f"no {signal.lower()} forecast for zone {zone}: {problem or 'the provider has none'}"
+        return False, Finding("ForecastFresh", False, "NoForecast", message)
+    forecast = grid.forecast
+    age_minutes = (now - forecast.issued_at).total_seconds() / 60
+    issued = f"{forecast.source} forecast for {zone} issued at {forecast.issued_at:%Y-%m-%dT%H:%M:%SZ}"
+    if age_minutes >= policy.stale_forecast.after_minutes or forecast.at(now) is None:
+        why = "is too old" if forecast.at(now) is not None else "does not cover the present"
+        message = f"the {issued} {why}{f': {problem}' if problem else ''}"
+        return False, Finding("ForecastFresh", False, "ForecastStale", message)
+    if problem is not None:
+        return True, Finding("ForecastFresh", True, "LastGood", f"following the last good {issued}, since {problem}")
+    return True, Finding("ForecastFresh", True, "Fresh", f"following the {issued}")
+
+
+def _enforcement(view: JobView, nodes: Mapping[str, NodeView]) -> Finding:
+    """What the agents said about the job's pods."""
+    uids = {pod.uid for pod in view.pods}
+    silent = sorted(
+        {f"{pod.node}: {nodes[pod.node].problem}" for pod in view.pods if pod.node and nodes[pod.node].problem}
+    )
+    if silent:
+        return Finding("Enforced", False, "AgentUnreachable", f"limits fall back by themselves at {'; '.join(silent)}")
+    replies = [node.reply for node in nodes.values() if node.reply is not None]
+    refused = [refusal for reply in replies for refusal in reply.refused if refusal.pod_uid in uids]
+    if refused:
+        words = sorted({f"{one.gpu_uuid or one.pod_uid}: {one.message or one.reason}" for one in refused})
+        return Finding("Enforced", False, refused[0].reason.value, "; ".join(words)[:1024])
+    faults = [one for reply in replies for one in reply.applied if one.pod_uid in uids and one.outcome is Outcome.FAULT]
+    if faults:
+        words = sorted({f"{one.gpu_uuid}: {one.message}" for one in faults})
+        return Finding("Enforced", False, "LimitNotTaken", "; ".join(words)[:1024])
+    return Finding("Enforced", True, "Applied", "every GPU of the job follows the plan")
+
+
+def _unknown_gpus(view: JobView, nodes: Mapping[str, NodeView]) -> list[Pod]:
+    return [pod for pod in view.pods if pod.running and len(gpus_of(pod, nodes)) < pod.gpus]
+
+
+def _waiting(view: JobView, snapshot: Snapshot, terms: Terms, key: tuple[str, Signal]) -> JobDecision:
+    unknown = _unknown_gpus(view, snapshot.nodes)
+    reason, message = "WorkersNotRunning", "not all workers run yet: nothing to slow down"
+    if view.job.suspended:
+        reason, message = "Suspended", "the job is suspended"
+    elif unknown and all_running_since(view.pods, view.job.workers) is not None:
+        reason = "GPUsUnknown"
+        message = "no agent knows yet which GPUs hold: " + ", ".join(
+            f"{pod.key} on {pod.node} ({problem_of(pod, snapshot.nodes)})" for pod in unknown[:8]
+        )
+    findings = (
+        Finding("Accepted", True, "PolicyFound", f"runs under CarbonPolicy {terms.request.policy}"),
+        Finding("Planned", False, reason, message),
+    )
+    return JobDecision(view, ReportState.PENDING, findings, _measure_only(view, terms), terms, key)
+
+
+def problem_of(pod: Pod, nodes: Mapping[str, NodeView]) -> str:
+    """Why a node's agent does not tell what it should."""
+    node = nodes.get(pod.node or "")
+    if node is None:
+        return "no agent is running on this node"
+    return node.problem or "the kubelet has not reported them"
+
+
+def _measure_only(view: JobView, terms: Terms | None) -> tuple[tuple[str, PodPlan], ...]:
+    return tuple((pod.node, _pod_plan(view, pod, terms, observe=True)) for pod in view.pods if pod.node and pod.running)
+
+
+def _pod_plan(
+    view: JobView, pod: Pod, terms: Terms | None, *, steps: tuple[Step, ...] = (), observe: bool = False
+) -> PodPlan:
+    leader = view.pods and pod.uid == view.pods[0].uid
+    return PodPlan(
+        pod_uid=pod.uid,
+        pod=str(pod.key),
+        job=str(view.job.key),
+        mode="Observe" if observe else "Enforce",
+        steps=steps,
+        progress=terms.request.progress if terms is not None and leader else None,
+        pod_ip=pod.ip,
+    )
+
+
+def _product(pod: Pod, nodes: Mapping[str, NodeView]) -> str:
+    return gpus_of(pod, nodes)[0].product if gpus_of(pod, nodes) else ""
+
+
+def _describe(plan: Plan, terms: Terms) -> str:
+    knob = f"at most {terms.slowdown:.1%} slower" if terms.slowdown is not None else f"carbon weight {terms.policy.eta}"
+    planned = plan.planned
+    share = 1 - planned.grams / planned.reference_grams if planned.reference_grams > 0 else 0.0
+    return f"{len(plan.steps)} steps until {plan.horizon_end:%Y-%m-%dT%H:%M:%SZ}, {knob}, planned to save {share:.1%}"

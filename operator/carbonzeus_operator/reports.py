@@ -1,0 +1,195 @@
+"""What is written about a run: the status of its CarbonReport, and an Event on the job when something turned. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+from typing import Any
+
+from carbonzeus_operator import account as accounts
+from carbonzeus_operator.decide import Finding, JobDecision
+from carbonzeus_operator.plan import bound
+from carbonzeus_operator.resources.base import GROUP, Condition
+from carbonzeus_operator.resources.quantity import format_percent
+from carbonzeus_operator.resources.report import CarbonReportStatus, ReportState
+from carbonzeus_operator.runs import Run
+from carbonzeus_operator.terms import gpus_of
+from carbonzeus_operator.world.objects import Job
+from carbonzeus_operator.world.snapshot import Rules, Snapshot
+
+JOB_UID_LABEL = f"{GROUP}/job-uid"
+QUIET_REASONS = {"WorkersNotRunning", "ObserveMode", "Finished", "GPUsUnknown"}
+"""Reasons of a False condition that are no trouble."""
+
+
+def new_report(run: Run) -> dict[str, Any]:
+    """The report of a run, to be created. It has no owner: it survives the job."""
+    job = run.job
+    return {
+        "metadata": {"name": run.key.name, "namespace": run.key.namespace, "labels": {JOB_UID_LABEL: job.uid}},
+        "spec": {"jobRef": {"apiVersion": job.api_version, "kind": job.kind, "name": job.key.name, "uid": job.uid}},
+    }
+
+
+def status_of(run: Run, decision: JobDecision, snapshot: Snapshot, rules: Rules) -> CarbonReportStatus:
+    """The whole status, from the account and the decision."""
+    before = run.report.status if run.report is not None else None
+    if not isinstance(before, CarbonReportStatus):
+        before = CarbonReportStatus()
+    account, terms, now = run.account, run.terms, snapshot.now
+    realised = accounts.statement(account, terms)
+    planned = accounts.statement(run.what_if, terms) if run.what_if is not None else None
+    shown = planned or realised
+    behind = accounts.slowdown(account)
+    coverage = accounts.coverage_statement(account, terms, now, allowance=_allowance(rules))
+    policy = decision.terms.policy if decision.terms is not None else None
+    view = snapshot.grid.get(decision.grid_key) if decision.grid_key is not None else None
+    series = (view.actual or view.forecast) if view is not None else None
+    findings = decision.findings
+    if policy is not None and (bounded := _bound_kept(run, decision, rules)) is not None:
+        findings = (*findings, bounded)
+    return before.model_copy(
+        update={
+            "state": decision.state,
+            "policy": decision.terms.request.policy if decision.terms is not None else before.policy,
+            "profile": decision.terms.request.profile if decision.terms is not None else before.profile,
+            "zone": decision.grid_key[0] if decision.grid_key is not None else before.zone,
+            "signal": decision.grid_key[1] if decision.grid_key is not None else before.signal,
+            "factor": series.factor.value if series is not None else before.factor,
+            "source": series.source if series is not None else before.source,
+            "limit": _limit(decision, snapshot),
+            "slowdown": format_percent(behind) if behind is not None else None,
+            "slowdown_bound": _bound(decision) or before.slowdown_bound,
+            "intensity": _intensity(decision, snapshot),
+            "energy": accounts.energy_text(realised.energy_millijoules),
+            "carbon": accounts.carbon_text(realised.carbon_micrograms),
+            "saved": shown.saved,
+            "settled": coverage.settled,
+            "start_time": min((pod.started for pod in account.pods), default=before.start_time),
+            "completion_time": run.job.finished_at,
+            "realised": realised,
+            "planned": planned if planned is not None else before.planned,
+            "coverage": coverage,
+            "reference_limit_watts": _reference(run) or before.reference_limit_watts,
+            "conditions": Condition.updated(before.conditions, *(_condition(finding, now) for finding in findings)),
+            "ledger": accounts.encode(account),
+            "planned_ledger": accounts.encode(run.what_if) if run.what_if is not None else None,
+            "observed_generation": run.report.generation if run.report is not None else None,
+        }
+    )
+
+
+def as_body(status: CarbonReportStatus) -> dict[str, Any]:
+    """The status as JSON for the API server."""
+    body: dict[str, Any] = status.model_dump(mode="json", by_alias=True, exclude_none=True)
+    return body
+
+
+def events_of(job: Job, before: Iterable[Condition], after: Iterable[Condition], now: datetime) -> list[dict[str, Any]]:
+    """An Event on the job for each condition that turned, or whose trouble changed its kind."""
+    old = {condition.type: condition for condition in before}
+    events = []
+    for condition in after:
+        was = old.get(condition.type)
+        if was is not None and (was.status, was.reason) == (condition.status, condition.reason):
+            continue
+        bad = condition.status == "False" and condition.reason not in QUIET_REASONS
+        if not bad and (was is None or was.status == condition.status) and condition.type != "Planned":
+            continue
+        events.append(_event(job, condition.reason, condition.message, warning=bad, now=now))
+    return events
+
+
+def is_expired(run: Run, retention: timedelta, now: datetime) -> bool:
+    """Whether a closed report has outlived its retention time."""
+    finished = run.job.finished_at
+    return run.closed and finished is not None and now - finished > retention
+
+
+def _event(job: Job, reason: str, message: str, *, warning: bool, now: datetime) -> dict[str, Any]:
+    stamp = now.strftime("%Y-%m-%dT%H:%M:%SZ")
+    return {
+        "metadata": {"generateName": f"{job.key.name[:50]}.", "namespace": job.key.namespace},
+        "involvedObject": {
+            "apiVersion": job.api_version,
+            "kind": job.kind,
+            "name": job.key.name,
+            "namespace": job.key.namespace,
+            "uid": job.uid,
+        },
+        "reason": reason,
+        "message": message[:1024],
+        "type": "Warning" if warning else "Normal",
+        "source": {"component": "carbonzeus"},
+        "firstTimestamp": stamp,
+        "lastTimestamp": stamp,
+        "count": 1,
+    }
+
+
+def _condition(finding: Finding, now: datetime) -> Condition:
+    return Condition(
+        type=finding.type,
+        status="True" if finding.ok else "False",
+        reason=finding.reason,
+        message=finding.message[:4096],
+        last_transition_time=now.replace(microsecond=0),
+    )
+
+
+def _bound(decision: JobDecision) -> str | None:
+    slowdown = decision.terms.slowdown if decision.terms is not None else None
+    return format_percent(slowdown) if slowdown is not None else None
+
+
+def _bound_kept(run: Run, decision: JobDecision, rules: Rules) -> Finding | None:
+    slowdown = decision.terms.slowdown if decision.terms is not None else None
+    if slowdown is None or run.account.work_us <= 0:
+        return None
+    credit_s = bound.credit_s(
+        elapsed_s=run.account.elapsed_s, work_s=run.account.work_s, slowdown=slowdown, grace_s=rules.grace_s
+    )
+    if credit_s >= 0:
+        return Finding("BoundKept", True, "WithinBound", f"at most {slowdown:.2%} and {rules.grace_s:g} s behind")
+    return Finding(
+        "BoundKept", False, "BehindBound", f"{-credit_s:.1f} s of work beyond {slowdown:.2%} and {rules.grace_s:g} s"
+    )
+
+
+def _limit(decision: JobDecision, snapshot: Snapshot) -> str | None:
+    if decision.state is ReportState.FINISHED:
+        return None
+    watts = sorted(
+        {
+            round(gpu.limit_watts)
+            for pod in decision.view.pods
+            for gpu in gpus_of(pod, snapshot.nodes)
+            if gpu.limit_watts is not None
+        },
+        reverse=True,
+    )
+    if decision.state in {ReportState.ENFORCING, ReportState.HOLDING} and decision.active is not None:
+        step = next((one for one in reversed(decision.active.timeline) if one.at <= snapshot.now), None)
+        if step is not None:
+            watts = sorted({round(limit_w) for limit_w in step.limits_w.values()}, reverse=True)
+    return "/".join(f"{one}" for one in watts[:4]) + " W" if watts else None
+
+
+def _intensity(decision: JobDecision, snapshot: Snapshot) -> str | None:
+    if decision.state is ReportState.FINISHED or decision.grid_key is None:
+        return None
+    view = snapshot.grid.get(decision.grid_key)
+    for series in (view.actual, view.forecast) if view is not None else ():
+        interval = series.at(snapshot.now) if series is not None else None
+        if interval is not None:
+            return f"{interval.gco2_per_kwh:.0f} g/kWh"
+    return None
+
+
+def _reference(run: Run) -> str | None:
+    products = run.terms.products.values()
+    return f"{max(product.reference_limit_w for product in products):g}" if products else None
+
+
+def _allowance(rules: Rules) -> timedelta:
+    return max(2 * rules.replan, timedelta(seconds=5))

@@ -1,0 +1,95 @@
+"""Everything a decision is made from, at one moment, as values."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from carbonzeus_operator.errors import InvalidSpec
+from carbonzeus_operator.grid.cache import GridView
+from carbonzeus_operator.grid.series import Signal
+from carbonzeus_operator.plan.schedule import Plan, PlanStep
+from carbonzeus_operator.resources.policy import CarbonPolicySpec
+from carbonzeus_operator.resources.profile import PowerProfileSpec
+from carbonzeus_operator.world.objects import Job, Key, Pod
+from carbonzeus_wire import GpuState, PlanReply
+
+
+@dataclass(frozen=True, slots=True)
+class NodeView:
+    """A node with GPUs, and its agent as last heard."""
+
+    name: str
+    region: str | None = None
+    gpus: tuple[GpuState, ...] = ()
+    """Empty before its agent answered once."""
+    problem: str | None = "no agent is running on this node"
+    """Why its agent does not answer now; None if it does."""
+    reply: PlanReply | None = None
+    """What became of the last push."""
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """What is measured of a job so far."""
+
+    elapsed_s: float = 0.0
+    work_s: float = 0.0
+    """At the reference limit."""
+    until: datetime | None = None
+    """Up to when; None before the first record."""
+
+
+@dataclass(frozen=True, slots=True)
+class ActivePlan:
+    """The plan a job follows."""
+
+    plan: Plan
+    basis: object
+    """What it was made from beside time and credit. A different basis asks for a new plan."""
+    timeline: tuple[PlanStep, ...]
+    """The steps followed since the last measurement, then those of the plan."""
+
+
+@dataclass(frozen=True, slots=True)
+class JobView:
+    """A job that opted in, or has a report."""
+
+    job: Job
+    pods: tuple[Pod, ...] = ()
+    """Rank 0 first."""
+    measured: Measured = Measured()
+    active: ActivePlan | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """The operator's settings, as far as decisions depend on them."""
+
+    replan: timedelta = timedelta(minutes=5)
+    lease: timedelta = timedelta(minutes=15)
+    switch_lead: timedelta = timedelta(seconds=2)
+    """A new plan begins this far ahead, so that all agents have it when it begins."""
+    grace_s: float = 60.0
+    curve_error: float = 0.02
+    """By how much a curve may overstate the throughput, at least (a share)."""
+    survival_s: float = 86_400.0
+    minimum_dwell: timedelta = timedelta(minutes=1)
+    horizon: timedelta = timedelta(hours=96)
+    zones: Mapping[str, str] = field(default_factory=dict)
+    """Region to grid zone."""
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """The cluster, the grid and the measurements at `now`."""
+
+    now: datetime
+    jobs: tuple[JobView, ...] = ()
+    namespaces: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    """Annotations by namespace."""
+    policies: Mapping[str, CarbonPolicySpec | InvalidSpec] = field(default_factory=dict)
+    profiles: Mapping[Key, PowerProfileSpec | InvalidSpec] = field(default_factory=dict)
+    nodes: Mapping[str, NodeView] = field(default_factory=dict)
+    grid: Mapping[tuple[str, Signal], GridView] = field(default_factory=dict)
