@@ -86,8 +86,8 @@ class Emulator:
             await self._endpoints.close()
             for kubelet in self._kubelets.values():
                 await kubelet.stop()
-            self._log.close()
             self._plant.close()
+            self._log.close()
 
     def _changed(self) -> None:
         self._plant.update(self._watch.pods.values(), time.time_ns())

@@ -186,6 +186,8 @@ class Plant:
             self._write_truth()
 
     def close(self) -> None:
+        """Writes the last lines of the truth and lets go of the boards."""
+        self._write_truth()
         for node in self.nodes.values():
             node.close()
 
