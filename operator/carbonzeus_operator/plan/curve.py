@@ -12,6 +12,9 @@ from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+import numpy as np
+from numpy.typing import NDArray
+
 from carbonzeus_operator.errors import InvalidSpec
 
 IMPLAUSIBLE = 0.15
@@ -99,18 +102,21 @@ class Curve:
 
     def limit_for(self, r: float) -> float:
         """The lowest limit [W] that reaches r; the highest limit where none does."""
-        if r > self.highest.r:
-            return self.highest.limit_w
-        index = bisect_left(self.points, r, key=lambda vertex: vertex.r)
-        if index == 0:
-            return self.lowest.limit_w
-        left, right = self.points[index - 1], self.points[index]
-        share = (r - left.r) / (right.r - left.r)
-        return left.limit_w + share * (right.limit_w - left.limit_w)
+        return float(self.limits_for(np.array([r]))[0])
 
-    def round_up(self, limit_w: float) -> float:
-        """The limit in whole watts, rounded toward more throughput so that rounding never costs time."""
-        return float(min(math.ceil(limit_w - 1e-6), self.highest.limit_w))
+    def limits_for(self, r: NDArray[np.float64]) -> NDArray[np.float64]:
+        """`limit_for` of n throughputs; a billionth of throughput is taken for rounding noise."""
+        if len(self.points) == 1:
+            return np.full(len(r), self.lowest.limit_w)
+        speeds = np.array([point.r for point in self.points])
+        limits = np.array([point.limit_w for point in self.points])
+        index = np.clip(np.searchsorted(speeds, r - _TINY), 1, len(speeds) - 1)
+        rise = speeds[index] - speeds[index - 1]
+        share = np.clip((r - speeds[index - 1]) / np.where(rise > 0, rise, 1.0), 0.0, 1.0)
+        # Of several limits as slow as the lowest, the lowest; above the fastest, the fastest.
+        share = np.where(r > speeds[-1] + _TINY, 1.0, share)
+        found: NDArray[np.float64] = limits[index - 1] + share * (limits[index] - limits[index - 1])
+        return found
 
 
 def _check(points: Sequence[Point], reference_limit_w: float, minimum_w: float | None, maximum_w: float | None) -> None:

@@ -22,20 +22,21 @@ class Planned:
     reference_grams: float
     """The same work at the reference limits, done sooner."""
     static_grams: float
-    """The same work at the best constant limit within the slowdown; mixing two limits where none fits exactly."""
+    """The same work at the best constant limit within the bound, or within the plan's own slowdown where none is set;
+    mixing two limits where none fits exactly."""
     slowdown: float
     """Of the planned stretch alone."""
 
 
 def planned(
-    outlook: Outlook, curve: JobCurve, starts_s: Floats, settings: Settings, end_s: float, floor_r: float
+    outlook: Outlook, curve: JobCurve, starts_s: Floats, settings: Settings, end_s: float, floor_r: float | None
 ) -> Planned:
     """The figures of a plan that holds `settings` from `starts_s` on, until `end_s` [s after now]."""
     begins = np.minimum(starts_s, end_s)
     seconds = np.diff(begins, append=end_s)
     work_s = float(settings.r @ seconds)
     top = curve.settings(np.array([FULL]))
-    static_r = curve.best_constant_r(floor_r)
+    static_r = curve.best_constant_r(floor_r if floor_r is not None else work_s / end_s if end_s > 0 else 0.0)
     passed = _intensity_so_far(outlook, np.append(begins, end_s))
     by_constant = _intensity_so_far(outlook, np.array([0.0, work_s / top.r[0], work_s / static_r]))
     return Planned(

@@ -59,10 +59,10 @@ class JobCurve:
     r: Floats
     """Strictly rising: every throughput at which a product has a point."""
     watts: Floats
-    limits_w: Floats
-    """(products, points)."""
     hull: NDArray[np.intp]
     """The points on the lower convex hull in (r, watts)."""
+    straight: NDArray[np.bool_]
+    """For each stretch of the hull, whether one limit between its ends draws no more than mixing them."""
 
     @classmethod
     def of(cls, fleet: Mapping[str, Group], overhead: Overhead) -> JobCurve:
@@ -73,12 +73,13 @@ class JobCurve:
         top = min(group.curve.highest.r for group in groups)
         bottom = min(max(group.curve.lowest.r for group in groups), top)
         wanted = sorted({vertex.r for group in groups for vertex in group.curve.points} | {top, bottom})
-        r = [value for value in wanted if bottom <= value <= top]
-        limits_w = np.array([[group.curve.limit_for(value) for value in r] for group in groups])
-        watts = _watts(groups, overhead, limits_w)
+        r = np.array([value for value in wanted if bottom <= value <= top])
+        watts = _watts(groups, overhead, _limits(groups, r))
         vertices = [Vertex(index, power, value) for index, (power, value) in enumerate(zip(watts, r, strict=True))]
         hull = np.array([int(vertex.limit_w) for vertex in lower_hull(vertices)])
-        return cls(products, groups, overhead, np.array(r), watts, limits_w, hull)
+        between = _watts(groups, overhead, _limits(groups, (r[hull[1:]] + r[hull[:-1]]) / 2))
+        straight = between <= (watts[hull[1:]] + watts[hull[:-1]]) / 2 * (1 + 1e-9)
+        return cls(products, groups, overhead, r, watts, hull, straight)
 
     @property
     def top_r(self) -> float:
@@ -93,7 +94,7 @@ class JobCurve:
 
     def settings(self, r: Floats) -> Settings:
         """What to hold for n wanted throughputs; FULL: the highest limits, even where lower ones seem as fast."""
-        limits_w = np.array([np.interp(r, self.r, row) for row in self.limits_w])
+        limits_w = _limits(self.groups, r)
         highest = np.array([[group.curve.highest.limit_w] for group in self.groups])
         # A hair above a whole watt is rounding noise, not a wish for the next one.
         limits_w = np.where(r >= FULL, highest, np.minimum(np.ceil(limits_w - 1e-6), highest))
@@ -107,12 +108,22 @@ class JobCurve:
         """The least mean power at mean throughput r, mixing two points in time."""
         return float(np.interp(r, self.r[self.hull], self.watts[self.hull]))
 
+    def best_held_r(self, floor: float) -> float:
+        """The throughput >= floor whose limits, in whole watts, take the least energy for the same work."""
+        wanted = np.append(min(max(floor, float(self.r[0])), self.top_r), self.r[self.r > floor])
+        held = self.settings(wanted)
+        return float(wanted[np.argmin(held.watts / held.r)])
+
     def best_constant_r(self, floor: float) -> float:
         """The throughput >= floor with the least energy for the same work (of mixes; the top where none reaches)."""
         hull_r = self.r[self.hull]
         floor = min(max(floor, float(hull_r[0])), float(hull_r[-1]))
         allowed = [floor, *(float(value) for value in hull_r if value > floor)]
         return min(allowed, key=lambda r: self.mixed_watts(r) / r)
+
+
+def _limits(groups: tuple[Group, ...], r: Floats) -> Floats:
+    return np.array([group.curve.limits_for(r) for group in groups])
 
 
 def _watts(groups: tuple[Group, ...], overhead: Overhead, limits_w: Floats) -> Floats:

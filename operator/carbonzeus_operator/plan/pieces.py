@@ -26,12 +26,14 @@ class Piece:
     r: float
 
 
-def split_mixes(curve: JobCurve, start_s: Floats, seconds: Floats, r: Floats) -> tuple[Floats, Floats]:
+def split_mixes(
+    curve: JobCurve, start_s: Floats, seconds: Floats, r: Floats, may_split: NDArray[np.bool_]
+) -> tuple[Floats, Floats]:
     """Starts [s from now] and throughputs, where a slot that mixes two points of the hull may become two pieces.
 
-    The faster piece comes first, so that credit never runs short inside the slot. A mix of two neighbouring points
-    is as well had by one limit between them; it is split in two only where the plan passes from the one point to the
-    other anyway, so that limits do not flap.
+    The faster piece comes first, so that credit never runs short inside the slot. Where one limit between the points
+    is as good as their mix, a slot is split only if the plan passes from the one point to the other there anyway, so
+    that limits do not flap.
     """
     if not len(r):
         return start_s, r
@@ -40,11 +42,11 @@ def split_mixes(curve: JobCurve, start_s: Floats, seconds: Floats, r: Floats) ->
     lower = np.maximum(upper - 1, 0)
     fast, slow = hull_r[upper], hull_r[lower]
     mixed = (r > slow + _SAME) & (r < fast - _SAME)
-    neighbours = curve.hull[upper] - curve.hull[lower] == 1
+    straight = np.append(True, curve.straight)[upper]
     before = np.append(np.inf, r[:-1])
     after = np.append(r[1:], -np.inf)
     passing = (before >= fast - _SAME) & (after <= slow + _SAME)
-    split = mixed & (passing | ~neighbours)
+    split = may_split & mixed & (passing | ~straight)
     first_s = np.where(split, seconds * (r - slow) / np.where(split, fast - slow, 1.0), 0.0)
     at = np.flatnonzero(split)
     starts = np.insert(start_s, at + 1, start_s[at] + first_s[at])

@@ -123,14 +123,12 @@ def make_plan(
     outlook = forecast if isinstance(forecast, Outlook) else look_ahead(forecast, now, horizon)
     curve = JobCurve.of(fleet, overhead)
     if isinstance(knob, WeightKnob):
-        pieces, hold_r = _by_weight(curve, outlook, knob)
-        end_s = outlook.forecast_end_s
+        pieces = _by_weight(curve, outlook, knob)
     else:
         if isinstance(length, Known):
             outlook = outlook.cut(length.end_s(slowdown=knob.slowdown, credit_s=knob.credit_s, top_r=curve.top_r))
-        pieces, hold_r = _by_bound(curve, outlook, knob, length)
-        end_s = outlook.forecast_end_s
-    return _assemble(outlook, curve, knob, pieces, hold_r, end_s, minimum_dwell)
+        pieces = _by_bound(curve, outlook, knob, length)
+    return _assemble(outlook, curve, knob, lengthen(pieces, minimum_dwell.total_seconds()))
 
 
 def static_plan(
@@ -149,12 +147,9 @@ def static_plan(
     outlook = forecast if isinstance(forecast, Outlook) else look_ahead(forecast, now, horizon)
     curve = JobCurve.of(fleet, overhead)
     if isinstance(knob, WeightKnob):
-        pieces: list[Piece] = []
-        hold_r = _weighed(curve, knob, np.array([outlook.mean]), outlook.mean)[0]
-    else:
-        pieces = _repayment(curve, knob)
-        hold_r = curve.best_constant_r(knob.floor_r)
-    return _assemble(outlook, curve, knob, pieces, float(hold_r), outlook.forecast_end_s, timedelta(0))
+        hold_r = float(_weighed(curve, knob, np.array([outlook.mean]), outlook.mean)[0])
+        return _assemble(outlook, curve, knob, [Piece(0.0, math.inf, hold_r)])
+    return _assemble(outlook, curve, knob, _held(_repayment(curve, knob), curve.best_held_r(knob.floor_r), 0.0))
 
 
 def reference_plan(
@@ -169,7 +164,7 @@ def reference_plan(
     """Everything at the highest limits allowed, from now on."""
     outlook = forecast if isinstance(forecast, Outlook) else look_ahead(forecast, now, horizon)
     curve = JobCurve.of(fleet, overhead)
-    return _assemble(outlook, curve, knob, [], FULL, outlook.forecast_end_s, timedelta(0))
+    return _assemble(outlook, curve, knob, [Piece(0.0, math.inf, FULL)])
 
 
 def _repayment(curve: JobCurve, knob: SlowdownKnob) -> list[Piece]:
@@ -180,15 +175,22 @@ def _repayment(curve: JobCurve, knob: SlowdownKnob) -> list[Piece]:
     return [Piece(0.0, -knob.credit_s / earning if earning > 0 else math.inf, FULL)]
 
 
-def _by_bound(curve: JobCurve, outlook: Outlook, knob: SlowdownKnob, length: Length) -> tuple[list[Piece], float]:
-    """The pieces up to the forecast's end, and the throughput to hold after them."""
-    hold_r = curve.best_constant_r(knob.floor_r)
+def _held(pieces: list[Piece], hold_r: float, at_s: float) -> list[Piece]:
+    """The pieces, and after them, not before `at_s`, what may be held for ever."""
+    begin_s = max(pieces[-1].end_s, at_s) if pieces else at_s
+    return [*pieces, Piece(begin_s, math.inf, hold_r)] if math.isfinite(begin_s) else pieces
+
+
+def _by_bound(curve: JobCurve, outlook: Outlook, knob: SlowdownKnob, length: Length) -> list[Piece]:
+    hold_r = curve.best_held_r(knob.floor_r)
     pieces = _repayment(curve, knob)
     ahead = outlook.after(pieces[-1].end_s) if pieces else outlook
     wanted = _spending(curve, ahead, knob.floor_r, max(knob.credit_s, 0.0), length, hold_r)
     count = ahead.forecast_slots
-    starts, r = split_mixes(curve, ahead.start_s[:count], ahead.seconds[:count], wanted[:count])
-    return pieces + joined(starts, curve.settings(r).r, outlook.forecast_end_s), hold_r
+    starts, r = split_mixes(
+        curve, ahead.start_s[:count], ahead.seconds[:count], wanted[:count], may_split=~ahead.gap[:count]
+    )
+    return _held(pieces + joined(starts, curve.settings(r).r, outlook.forecast_end_s), hold_r, outlook.forecast_end_s)
 
 
 def _spending(
@@ -215,28 +217,17 @@ def _weighed(curve: JobCurve, knob: WeightKnob, intensity: Floats, worst: float)
     return chosen
 
 
-def _by_weight(curve: JobCurve, outlook: Outlook, knob: WeightKnob) -> tuple[list[Piece], float]:
+def _by_weight(curve: JobCurve, outlook: Outlook, knob: WeightKnob) -> list[Piece]:
     count = outlook.forecast_slots
     intensity = outlook.gco2_per_kwh[:count]
     worst = float(intensity.max()) if count else outlook.mean
     r = _weighed(curve, knob, np.append(intensity, outlook.mean), worst)
-    return joined(outlook.start_s[:count], curve.settings(r[:-1]).r, outlook.forecast_end_s), float(r[-1])
+    pieces = joined(outlook.start_s[:count], curve.settings(r[:-1]).r, outlook.forecast_end_s)
+    return _held(pieces, float(r[-1]), outlook.forecast_end_s)
 
 
-def _assemble(
-    outlook: Outlook,
-    curve: JobCurve,
-    knob: Knob,
-    pieces: list[Piece],
-    hold_r: float,
-    end_s: float,
-    minimum_dwell: timedelta,
-) -> Plan:
-    """Close the plan with what may be held for ever, keep the dwell time, and give limits their names."""
-    held_s = max(pieces[-1].end_s, end_s) if pieces else 0.0
-    if math.isfinite(held_s):
-        pieces = [*pieces, Piece(held_s, math.inf, hold_r)]
-    pieces = lengthen(pieces, minimum_dwell.total_seconds())
+def _assemble(outlook: Outlook, curve: JobCurve, knob: Knob, pieces: list[Piece]) -> Plan:
+    """Give limits their names and the plan its figures."""
     settings = curve.settings(np.array([piece.r for piece in pieces]))
     starts_s = np.array([piece.start_s for piece in pieces])
     changed = np.append(True, np.any(np.diff(settings.limits_w, axis=1) != 0, axis=0))
@@ -249,7 +240,8 @@ def _assemble(
             strict=True,
         )
     )
-    floor_r = knob.floor_r if isinstance(knob, SlowdownKnob) else hold_r
+    end_s = outlook.forecast_end_s
+    floor_r = knob.floor_r if isinstance(knob, SlowdownKnob) else None
     return Plan(
         outlook.now,
         steps,
