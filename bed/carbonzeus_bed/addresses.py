@@ -64,7 +64,7 @@ def claim(state_dir: Path) -> Block:
             if not _listenable(number):
                 continue
             # The folder is the bed's own (mode 0700): nobody else can put something in the link's place.
-            short = Path(tempfile.mkdtemp(prefix="cz-", dir="/tmp")) / "b"  # noqa: S108
+            short = Path(tempfile.mkdtemp(prefix="cz-", dir="/tmp")) / "b"
             short.symlink_to(state_dir.resolve(), target_is_directory=True)
             pid = os.getpid()
             block = Block(number, str(state_dir.resolve()), str(short), pid, started_ticks(pid) or 0)

@@ -20,6 +20,8 @@ from carbonzeus_bed.processes import Processes
 
 STATE_VERSION = "carbonzeus bed 1\n"
 STOP_GRACE_S = 10.0
+SERVERS = ("kube-apiserver", "etcd")
+SERVERS_GRACE_S = 1.0
 ISSUER = "https://kubernetes.default.svc"
 
 
@@ -240,7 +242,10 @@ class ControlPlane:
         kubeconfig.write(path, server=self.server, ca=ca, user=user)
 
     def _stop(self) -> None:
-        self.processes.stop([record.name for record in self.processes.records()], STOP_GRACE_S)
+        """Clients before servers. The last two write nothing that anybody reads again, so they get little time."""
+        names = [record.name for record in self.processes.records()]
+        self.processes.stop([name for name in names if name not in SERVERS], STOP_GRACE_S)
+        self.processes.stop(SERVERS, SERVERS_GRACE_S)
 
     def _remove_shared(self) -> None:
         """Remove what beds of one user share, after the last of them."""

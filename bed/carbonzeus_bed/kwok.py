@@ -25,7 +25,7 @@ NOT_CARBONZEUS: dict[str, Any] = {
 
 
 def arguments(*, kubeconfig: Path, config_dir: Path, pod_cidr: str) -> list[str | Path]:
-    """kwok's command line, after writing its stages into `config_dir`."""
+    """The command line of kwok, after writing its stages into `config_dir`."""
     config_dir.mkdir(parents=True)
     words: list[str | Path] = [
         programs.program("kwok"),

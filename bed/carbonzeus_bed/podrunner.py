@@ -18,6 +18,8 @@ from carbonzeus_bed.podworker import PodWorker, delete_pod
 from carbonzeus_bed.processes import Processes
 from carbonzeus_bed.watching import AsyncApi, Listed
 
+LOG = logging.getLogger(__name__)
+
 SELECTOR = "app.kubernetes.io/name=carbonzeus"
 LONGEST_GRACE_AT_STOP_S = 8.0
 FORCED_GRACE_S = 2.0
@@ -98,7 +100,7 @@ async def serve(root: Path, lib_dir: Path) -> None:
         try:
             await PodRunner(api, root, lib_dir).run()
         except asyncio.CancelledError:
-            logging.info("stopped")
+            LOG.info("stopped")
 
 
 def main() -> None:

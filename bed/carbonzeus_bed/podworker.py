@@ -8,6 +8,7 @@ import datetime as dt
 import logging
 import os
 import signal
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -130,11 +131,12 @@ class PodWorker:
         line = containers.command(self.pod, container, variables, mounts)
         if self._stopping.is_set():
             return
-        record = self._processes.start(name, line, env=self._base_environment(mounts) | variables)
+        env = self._base_environment(mounts) | variables | self._driver(variables)
+        record = self._processes.start(name, line, env=env)
         LOG.info("%s started, process %d", name, record.pid)
 
     def _base_environment(self, mounts: containers.Mounts) -> dict[str, str]:
-        """What a container has without asking: image defaults, the account's credentials, the driver's library."""
+        """What a container has without asking: image defaults and the account's credentials."""
         home, scratch = self._dir / "home", Path(mounts.local("/tmp"))  # noqa: S108 (a path in the container)
         home.mkdir(parents=True, exist_ok=True)
         variables = {
@@ -156,9 +158,13 @@ class PodWorker:
                     namespace=self._namespace,
                 )
             )
-        if self.pod["metadata"].get("labels", {}).get("app.kubernetes.io/component") == "agent":
-            variables |= {"LD_LIBRARY_PATH": str(self._lib_dir), NODE_VARIABLE: str(self._node_dir)}
         return variables
+
+    def _driver(self, variables: Mapping[str, str]) -> dict[str, str]:
+        """What NVIDIA's container runtime brings in when it is asked to by its variable: the driver's library."""
+        if variables.get("NVIDIA_VISIBLE_DEVICES", "void") == "void":
+            return {}
+        return {"LD_LIBRARY_PATH": str(self._lib_dir), NODE_VARIABLE: str(self._node_dir)}
 
     async def _probe(self, container: Object, state: ContainerState) -> None:
         async def readiness() -> None:

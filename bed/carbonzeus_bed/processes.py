@@ -15,6 +15,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Self
 
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
@@ -96,7 +97,7 @@ class Processes:
     def alive(self, name: str) -> bool:
         """Whether the recorded process still runs."""
         record = self.record(name)
-        return record is not None and self._same_process(record)
+        return record is not None and _is(record)
 
     def signal(self, name: str, number: signal.Signals) -> bool:
         """Send a signal to the recorded process; False when it is gone."""
@@ -150,9 +151,6 @@ class Processes:
         state = "runs" if self.alive(name) else "has ended"
         return StartFailed(f"{name} {what} (it {state}). The end of {self.log_dir / name}.log:\n{self.log_end(name)}")
 
-    def _same_process(self, record: Record) -> bool:
-        return _is(record)
-
     def _reap(self, record: Record) -> None:
         child = self._children.pop(record.pid, None)
         if child is not None:
@@ -173,7 +171,7 @@ class _Handle:
         self._record = record
         self._fd: int | None = None
 
-    def __enter__(self) -> _Handle:
+    def __enter__(self) -> Self:
         try:
             self._fd = os.pidfd_open(self._record.pid)
         except ProcessLookupError:

@@ -1,0 +1,41 @@
+"""The real API server and the whole bed, started once for all tests that need them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from carbonzeus_bed import programs
+from carbonzeus_bed.cluster import Cluster
+from carbonzeus_bed.control_plane import ControlPlane
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="session")
+def bed_programs(request: pytest.FixtureRequest) -> None:
+    """The bed's programs, built now if they are missing: minutes, with the progress shown."""
+    if programs.built():
+        return
+    capture = request.config.pluginmanager.getplugin("capturemanager")
+    assert capture is not None
+    with capture.global_and_fixture_disabled():
+        programs.build()
+
+
+@pytest.fixture(scope="session")
+def control_plane(bed_programs: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
+    """Etcd and the real API server with our CustomResourceDefinitions."""
+    with ControlPlane(tmp_path_factory.mktemp("control-plane")) as plane:
+        plane.kubectl("apply", "--server-side", "-f", str(ROOT / "crds"))
+        plane.kubectl("wait", "--for=condition=Established", "-f", str(ROOT / "crds"), "--timeout=30s")
+        yield plane
+
+
+@pytest.fixture(scope="session")
+def bed(bed_programs: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """The whole bed: hollow GPU nodes `gpu-a`, `gpu-b` (4 A40 each) and `system`; nothing of ours installed."""
+    with Cluster(tmp_path_factory.mktemp("bed")) as cluster:
+        yield cluster
