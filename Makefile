@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 BED ?= .bed
 
-.PHONY: help venv lock lint types bed-build bed-up bed-down test clean
+.PHONY: help venv lock lint types generate bed-build bed-up bed-down demo test clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -20,13 +20,31 @@ $(VENV)/.complete: requirements/dev.txt pyproject.toml
 lock:  ## resolve the dependencies anew (needs uv)
 	tools/lock.sh
 
+generate: venv  ## write the CRDs from the models
+	$(BIN)/python tools/crdgen.py
+
 lint: venv  ## ruff and the import rules
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/lint-imports
+	$(BIN)/lint-imports --no-logo
 
 types: venv  ## mypy --strict
 	$(BIN)/mypy
+
+bed-build:  ## the bed's programs, built once into a cache outside the checkout (about 10 minutes on 2 cores)
+	bed/go/build.sh
+
+bed-up: venv bed-build  ## a real control plane with emulated GPU nodes, kubeconfig in .bed/kubeconfig
+	$(BIN)/python -m carbonzeus_bed up --dir $(BED)
+
+bed-down: venv  ## stop it and remove its state
+	$(BIN)/python -m carbonzeus_bed down --dir $(BED)
+
+demo: venv bed-build  ## four days of a real grid in two minutes, on a real control plane; KEEP=1 leaves it running
+	$(BIN)/python -m carbonzeus_bed.demo $(if $(KEEP),--keep)
+
+test: lint types bed-build  ## everything: lint, types, unit, property, API and bed tests
+	$(BIN)/python -m pytest
 
 clean:  ## remove the environment and caches of this checkout (not the bed's build cache)
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache

@@ -7,8 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from carbonzeus_operator.world.cache import Store
-from carbonzeus_operator.world.objects import Key, job_from_raw, key_of, pod_from_raw
-from carbonzeus_operator.world.spans import Span, extended
+from carbonzeus_operator.world.objects import Key, all_running_since, job_from_raw, key_of, pod_from_raw
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
@@ -117,16 +116,11 @@ def test_a_job_is_finished_when_its_condition_says_so():
     assert (job.workers, job.finished_at, job.succeeded) == (4, NOON, True)
 
 
-def test_a_span_begins_with_the_last_worker_and_ends_with_the_first_that_stops():
+def test_a_job_runs_since_its_last_worker_started():
     """Only the time in which all workers run counts."""
     minute = timedelta(minutes=1)
     one, two = pod("w-0", started=NOON), pod("w-1", started=NOON + minute)
-    assert extended((), [one], 2, NOON) == ()
-    spans = extended((), [one, two], 2, NOON + 2 * minute)
-    assert spans == (Span(NOON + minute),)
-    assert extended(spans, [one, two], 2, NOON + 3 * minute) == spans
+    assert all_running_since([one], 2) is None
+    assert all_running_since([one, two], 2) == NOON + minute
     ended = pod("w-1", started=NOON + minute, finished=NOON + 4 * minute)
-    spans = extended(spans, [one, ended], 2, NOON + 5 * minute)
-    assert spans == (Span(NOON + minute, NOON + 4 * minute),)
-    again = pod("w-1", started=NOON + 6 * minute)
-    assert extended(spans, [one, again], 2, NOON + 7 * minute)[-1] == Span(NOON + 6 * minute)
+    assert all_running_since([one, ended], 2) is None
