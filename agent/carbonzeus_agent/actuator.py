@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from carbonzeus_agent.clock import Clock
 from carbonzeus_agent.journal import Entry, Journal, JournalFailed, same
 from carbonzeus_agent.nvml import Board, Driver, DriverError, GpuLost, NoPermission, NotSupported, Reading
+from carbonzeus_agent.plans import Aim
 from carbonzeus_agent.records import Sample
 from carbonzeus_wire import Outcome, RefusalReason
 
@@ -21,21 +22,6 @@ BACKOFF_S = (1.0, 2.0, 4.0, 8.0, 16.0, 30.0)
 """How long a failed write waits for the next try."""
 MANY = 64
 """An entry that names more limits than this is cut down to those that can still be on the board."""
-
-
-@dataclass(frozen=True, slots=True)
-class Aim:
-    """What a GPU's limit shall be now."""
-
-    planned: bool = False
-    """A plan stands. Without one the GPU is given back: prior limit restored, journal cleared."""
-    limit_w: float | None = None
-    """None: the reference limit."""
-    ahead_w: frozenset[float] = frozenset()
-    """Every limit that the plan may ask for, so that the journal can name them all beforehand."""
-
-
-RELEASE = Aim()
 
 
 @dataclass(frozen=True, slots=True)

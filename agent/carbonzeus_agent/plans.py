@@ -11,6 +11,20 @@ from carbonzeus_agent.nvml import Board
 from carbonzeus_agent.owners import Claim, Owners
 from carbonzeus_wire import Fence, PlanRequest, PodPlan, Refusal, RefusalReason
 
+
+@dataclass(frozen=True, slots=True)
+class Aim:
+    """What a GPU's limit shall be now."""
+
+    planned: bool = False
+    """A plan stands. Without one the GPU is given back: prior limit restored, journal cleared."""
+    limit_w: float | None = None
+    """None: the reference limit."""
+    ahead_w: frozenset[float] = frozenset()
+    """Every limit that the plan may ask for, so that the journal can name them all beforehand."""
+
+
+RELEASE = Aim()
 BEGINNING = Fence(term=0, revision=0)
 
 
@@ -21,8 +35,6 @@ def is_older(fence: Fence, standing: Fence) -> bool:
 
 def limit_at(plan: PodPlan, now: datetime) -> float | None:
     """The limit a plan asks for [W]; None where the reference limit shall hold."""
-    if plan.mode != "Enforce":
-        return None
     index = bisect_right(plan.steps, now, key=lambda step: step.at)
     return plan.steps[index - 1].limit_watts if index else None
 
@@ -46,17 +58,19 @@ class Standing:
     """By `namespace/name` of the pod."""
     followed: Mapping[str, PodPlan] = field(default_factory=dict)
     """By GPU UUID."""
+    ahead_w: Mapping[str, frozenset[float]] = field(default_factory=dict)
+    """By pod: every limit that its plan may ask for."""
     refusals: tuple[Refusal, ...] = ()
 
     def leased(self, boot_s: float) -> bool:
         return boot_s < self.lease_end_s
 
-    def limit_w(self, gpu: str, now: datetime, boot_s: float) -> float | None:
-        """The limit this GPU shall have now [W]; None: the reference limit."""
+    def aim(self, gpu: str, now: datetime, boot_s: float) -> Aim:
+        """What the limit of this GPU shall be now."""
         plan = self.followed.get(gpu)
-        if plan is None or not self.leased(boot_s):
-            return None
-        return limit_at(plan, now)
+        if plan is None or plan.mode != "Enforce" or not self.leased(boot_s):
+            return RELEASE
+        return Aim(planned=True, limit_w=limit_at(plan, now), ahead_w=self.ahead_w[plan.pod])
 
     def next_switch(self, now: datetime) -> datetime | None:
         """The first instant after `now` at which any GPU changes its limit."""
@@ -102,7 +116,8 @@ def assign(standing: Standing, owners: Owners | None, boards: Mapping[str, Board
                 refusals.append(refusal)
             elif claim.gpu is not None:
                 followed[claim.gpu] = plan
-    return Standing(standing.fence, standing.lease_end_s, plans, followed, tuple(refusals))
+    ahead_w = {pod: frozenset(step.limit_watts for step in plan.steps) for pod, plan in plans.items()}
+    return Standing(standing.fence, standing.lease_end_s, plans, followed, ahead_w, tuple(refusals))
 
 
 def _objection(plan: PodPlan, claim: Claim, owners: Owners, boards: Mapping[str, Board]) -> Refusal | None:

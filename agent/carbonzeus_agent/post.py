@@ -1,24 +1,23 @@
-"""One GPU at its post: a worker thread that settles its limit and reads it, and the records built from that."""
+"""One GPU at its post: a worker thread that settles its limit and reads it, and what is known of it."""
 
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime, timedelta
 
-from carbonzeus_agent.actuator import RELEASE, Actuator, Aim, Settled
-from carbonzeus_agent.builder import RecordBuilder
+from carbonzeus_agent.actuator import Actuator, Settled
 from carbonzeus_agent.clock import Clock
 from carbonzeus_agent.journal import Journal
-from carbonzeus_agent.nvml import Board, Driver, DriverError, GpuLost, NvmlUnavailable
-from carbonzeus_agent.records import Closed, Sample
-from carbonzeus_agent.settings import Settings
+from carbonzeus_agent.nvml import Board, Driver, DriverError, DriverFault, GpuLost, NvmlUnavailable
+from carbonzeus_agent.plans import RELEASE, Aim
+from carbonzeus_agent.records import Sample
 from carbonzeus_agent.worker import Worker
 from carbonzeus_wire import Outcome, RefusalReason
 
-BLINKS = 5
-"""A hole of so many samples is still a blink."""
+log = logging.getLogger(__name__)
+
 OVERRIDE_SHOWN_S = 60.0
 
 
@@ -26,7 +25,7 @@ OVERRIDE_SHOWN_S = 60.0
 class Visit:
     """What one run of the worker found."""
 
-    aim: Aim
+    aim: Aim = RELEASE
     settled: Settled | None = None
     samples: tuple[Sample, ...] = ()
     error: DriverError | None = None
@@ -34,86 +33,81 @@ class Visit:
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """What is wrong with a GPU, for people and for readiness."""
+    """What is wrong, for people and for readiness."""
 
     reason: str
+    """One CamelCase word."""
     message: str
     disables: bool = True
-    """The agent cannot read this GPU or cannot set its limit."""
+    """The agent cannot read or cannot enforce."""
 
     def __str__(self) -> str:
         return f"{self.reason}: {self.message}"
 
 
 class Post:
-    """One GPU. Everything but `_visit` runs on the event loop."""
+    """One GPU. Everything but `_visit` runs on the event loop.
 
-    def __init__(self, board: Board, driver: Driver, journal: Journal, clock: Clock, settings: Settings) -> None:
+    `aim` is asked at every visit, in the worker thread and at the moment the visit starts; `on_visit` is told, on the
+    event loop, what came back.
+    """
+
+    def __init__(
+        self,
+        board: Board,
+        driver: Driver,
+        journal: Journal,
+        clock: Clock,
+        aim: Callable[[], Aim],
+        on_visit: Callable[[Post, Visit], None],
+    ) -> None:
         self.board = board
         self.latest: Visit | None = None
         """The newest visit that came back."""
         self._driver = driver
         self._clock = clock
-        self._nvml_s = settings.nvml_seconds
-        self._aim: Callable[[], Aim] = lambda: RELEASE
+        self._aim = aim
+        self._on_visit = on_visit
         self._actuator = Actuator(board, driver, journal, clock)
-        self._worker = Worker(f"gpu-{board.uuid[-12:]}", self._visit, clock)
+        self._worker = Worker(f"gpu-{board.uuid[-8:]}", self._visit, clock)
+        self._asked: asyncio.Future[Visit] | None = None
+        self._settled: Settled | None = None
         self._overridden_s: float | None = None
-        self.builder = RecordBuilder(
-            board.uuid,
-            every=timedelta(seconds=settings.record_seconds),
-            bridge_s=max(settings.record_seconds, 2 * BLINKS * settings.sample_seconds),
-            blink_s=BLINKS * settings.sample_seconds,
-            ceiling_w=2 * (board.maximum_limit_w or 1000.0),
-        )
 
     @property
     def uuid(self) -> str:
         return self.board.uuid
 
-    def follow(self, aim: Callable[[], Aim]) -> None:
-        """Ask `aim` at every visit, in the worker thread and at the moment it starts, what the limit shall be."""
-        self._aim = aim
-
     def request(self) -> asyncio.Future[Visit]:
-        """Settle the limit and read the GPU soon; the visit is also for `take`."""
-        return self._worker.request()
-
-    def take(self, visit: Visit) -> list[Closed]:
-        """Note what a visit found; returns the records that it closed."""
-        self.latest = visit
-        if visit.settled is not None and visit.settled.overridden:
-            self._overridden_s = self._clock.boot_s()
-        return [closed for sample in visit.samples for closed in self.builder.observe(sample)]
-
-    def advance(self, now: datetime) -> list[Closed]:
-        """Close what a silent GPU leaves open."""
-        return self.builder.advance(now, self._clock.boot_s())
-
-    @property
-    def hung(self) -> bool:
-        """A driver call has not come back in time."""
-        return self._worker.busy_s > self._nvml_s
+        """Settle the limit and read the GPU soon. The future is shared: wait for it, but do not cancel it."""
+        future = self._worker.request()
+        if future is not self._asked:
+            self._asked = future
+            future.add_done_callback(self._came_back)
+        return future
 
     @property
     def busy_s(self) -> float:
+        """For how long the present visit has been going on [s]."""
         return self._worker.busy_s
 
     @property
     def limit_w(self) -> float | None:
         """The limit last read [W]."""
-        return self.latest.settled.limit_w if self.latest is not None and self.latest.settled is not None else None
+        return self._settled.limit_w if self._settled is not None else None
 
     @property
     def reference_w(self) -> float | None:
-        return self.latest.settled.reference_w if self.latest is not None and self.latest.settled is not None else None
+        """The limit before our first write, or the present one where we wrote nothing [W]."""
+        return self._settled.reference_w if self._settled is not None else None
 
-    def faults(self) -> tuple[Fault, ...]:
+    def faults(self, hung_after_s: float) -> tuple[Fault, ...]:
         """What is wrong with this GPU now."""
         faults: list[Fault] = []
-        if self.hung:
-            faults.append(Fault("Hung", f"a driver call has not come back for {self._worker.busy_s:.0f} s"))
-        if self.latest is not None:
+        busy_s = self._worker.busy_s
+        if busy_s > hung_after_s:
+            faults.append(Fault("Hung", f"a driver call has not come back for {busy_s:.0f} s"))
+        elif self.latest is not None:
             faults += _faults_of(self.latest)
         if self._overridden_s is not None and self._clock.boot_s() - self._overridden_s < OVERRIDE_SHOWN_S:
             faults.append(
@@ -139,6 +133,22 @@ class Post:
         except DriverError as problem:
             error = problem
         return Visit(aim, settled, tuple(samples), error)
+
+    def _came_back(self, future: asyncio.Future[Visit]) -> None:
+        if future.cancelled():
+            return
+        problem = future.exception()
+        if problem is None:
+            visit = future.result()
+        else:
+            log.error("visit of %s failed", self.uuid, exc_info=problem)
+            visit = Visit(error=DriverFault(f"{type(problem).__name__}: {problem}"))
+        self.latest = visit
+        if visit.settled is not None:
+            self._settled = visit.settled
+            if visit.settled.overridden:
+                self._overridden_s = self._clock.boot_s()
+        self._on_visit(self, visit)
 
 
 def _faults_of(visit: Visit) -> list[Fault]:

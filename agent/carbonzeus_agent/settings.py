@@ -32,7 +32,7 @@ class Settings(BaseSettings):
     record_seconds: float = Field(default=300, ge=1, le=86_400)
     """Energy records end at the UTC multiples of this [s]."""
 
-    sample_seconds: float = Field(default=1.0, ge=0.02, le=60)
+    sample_seconds: float = Field(default=1.0, ge=0.02, le=10)
     """How often each GPU is read, its limit compared with the plan, and training progress scraped [s]."""
 
     enforce_seconds: float = Field(default=1.0, ge=0.02, le=60)

@@ -1,0 +1,86 @@
+"""The plain port: /healthz, /readyz and /metrics. It can change nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from aiohttp import web
+from prometheus_client import ProcessCollector, generate_latest
+from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from carbonzeus_agent.agent import Agent
+
+SILENT_AFTER_S = 30.0
+"""An agent whose loops have not come round for so long had better be started anew."""
+
+
+def health(agent: Agent) -> web.Application:
+    """The application of one agent."""
+    registry = agent.tally.registry
+    registry.register(_Now(agent))
+    ProcessCollector(registry=registry)
+
+    async def healthz(_: web.Request) -> web.Response:
+        silent_s = agent.silent_s()
+        alive = silent_s < SILENT_AFTER_S + agent.settings.sample_seconds
+        return web.json_response({"alive": alive, "silentSeconds": round(silent_s, 1)}, status=200 if alive else 503)
+
+    async def readyz(_: web.Request) -> web.Response:
+        troubles = [{"reason": fault.reason, "message": fault.message} for fault in agent.troubles()]
+        return web.json_response({"ready": not troubles, "reasons": troubles}, status=503 if troubles else 200)
+
+    async def metrics(_: web.Request) -> web.Response:
+        return web.Response(body=generate_latest(registry), headers={"Content-Type": "text/plain; version=0.0.4"})
+
+    app = web.Application(client_max_size=1024)
+    app.router.add_get("/healthz", healthz)
+    app.router.add_get("/readyz", readyz)
+    app.router.add_get("/metrics", metrics)
+    return app
+
+
+class _Now(Collector):
+    """What the agent sees right now, read when asked."""
+
+    def __init__(self, agent: Agent) -> None:
+        self._agent = agent
+
+    def describe(self) -> list[Metric]:
+        return []  # names are known only when asked; nothing is collected on registering
+
+    def collect(self) -> Iterator[Metric]:
+        agent = self._agent
+        troubles = agent.troubles()
+        yield GaugeMetricFamily("carbonzeus_agent_ready", "1: the agent can read and enforce.", 0 if troubles else 1)
+        yield GaugeMetricFamily(
+            "carbonzeus_agent_lease_remaining_seconds", "How long the plans hold unheard.", agent.lease_left_s()
+        )
+        yield GaugeMetricFamily("carbonzeus_agent_plans", "Plans that stand.", len(agent.standing.plans))
+        yield GaugeMetricFamily(
+            "carbonzeus_agent_fence_term", "Fencing term of the newest leader.", agent.standing.fence.term
+        )
+        yield GaugeMetricFamily(
+            "carbonzeus_agent_ledger_last_seq", "Number of the newest energy record.", agent.ledger.last_seq
+        )
+        yield GaugeMetricFamily(
+            "carbonzeus_agent_progress_failing", "Pods whose progress is not read.", len(agent.meter.scrape_failures())
+        )
+        yield from self._gpus()
+
+    def _gpus(self) -> Iterator[Metric]:
+        limit = GaugeMetricFamily("carbonzeus_agent_limit_watts", "Power limit.", labels=["gpu", "product"])
+        reference = GaugeMetricFamily("carbonzeus_agent_reference_limit_watts", "Limit before us.", labels=["gpu"])
+        power = GaugeMetricFamily("carbonzeus_agent_power_watts", "Power draw.", labels=["gpu"])
+        faults = GaugeMetricFamily("carbonzeus_agent_fault", "1: the GPU has this fault.", labels=["gpu", "reason"])
+        for gpu, post in sorted(self._agent.posts.items()):
+            if post.limit_w is not None:
+                limit.add_metric([gpu, post.board.product], post.limit_w)
+            if post.reference_w is not None:
+                reference.add_metric([gpu], post.reference_w)
+            samples = post.latest.samples if post.latest is not None else ()
+            if samples and samples[-1].reading.power_w is not None:
+                power.add_metric([gpu], samples[-1].reading.power_w)
+            for fault in post.faults(self._agent.settings.nvml_seconds):
+                faults.add_metric([gpu, fault.reason], 1)
+        yield from (limit, reference, power, faults)
