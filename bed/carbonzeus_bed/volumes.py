@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import base64
-import itertools
 import shutil
+import tempfile
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path, PurePosixPath
 
@@ -31,7 +31,6 @@ class Volumes:
         self._namespace: str = pod["metadata"]["namespace"]
         self._shown: dict[str, Files] = {}
         self._tokens: dict[str, str] = {}
-        self._generation = itertools.count()
 
     async def prepare(self) -> None:
         """Make every volume, or write what changed in one; `NotStartable` when something it needs is not there."""
@@ -142,13 +141,12 @@ class Volumes:
         folder.mkdir(parents=True, exist_ok=True)
         link = folder / "..data"
         before = link.resolve() if link.is_symlink() else None
-        fresh = folder / f"..{next(self._generation)}"
+        fresh = Path(tempfile.mkdtemp(prefix="..", dir=folder))
         for name, text in files.items():
             path = fresh / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.touch(mode=0o600)
             path.write_text(text, encoding="utf-8")
-        fresh.mkdir(exist_ok=True)
         scratch = folder / "..data_tmp"
         scratch.unlink(missing_ok=True)
         scratch.symlink_to(fresh.name)
