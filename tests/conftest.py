@@ -1,7 +1,8 @@
-"""The real API server and the whole bed, started once for all tests that need them."""
+"""The real API server and the whole bed, started once for all tests that need them; and the count of what ran."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -39,3 +40,29 @@ def bed(bed_programs: None, tmp_path_factory: pytest.TempPathFactory) -> Iterato
     """The whole bed: hollow GPU nodes `gpu-a`, `gpu-b` (4 A40 each) and `system`; nothing of ours installed."""
     with Cluster(tmp_path_factory.mktemp("bed")) as cluster:
         yield cluster
+
+
+KINDS = {"api": "on the real API server", "bed": "on the bed", "property": "with generated examples"}
+kinds_of = pytest.StashKey[dict[str, set[str]]]()
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Remember of which kinds each test is."""
+    config.stash[kinds_of] = {
+        item.nodeid: {kind for kind in ("api", "bed") if item.get_closest_marker(kind)}
+        | ({"property"} if getattr(getattr(item, "obj", None), "is_hypothesis_test", False) else set())
+        for item in items
+    }
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Say how many tests of each kind passed and failed."""
+    ran: Counter[tuple[str, str]] = Counter()
+    kinds = config.stash.get(kinds_of, {})
+    for category, outcome in {"passed": "passed", "failed": "failed", "error": "failed", "skipped": "skipped"}.items():
+        for report in terminalreporter.getreports(category):
+            ran.update((kind, outcome) for kind in kinds.get(report.nodeid, ()))
+    terminalreporter.section("kinds of tests")
+    for kind, meaning in KINDS.items():
+        counts = ", ".join(f"{ran[kind, outcome]} {outcome}" for outcome in ("passed", "failed", "skipped"))
+        terminalreporter.line(f"{kind} tests ({meaning}): {counts}")
