@@ -13,8 +13,8 @@ from datetime import datetime
 
 from carbonzeus_operator.errors import InvalidSpec
 from carbonzeus_operator.following import continued, credit_now, is_due, is_urgent, pushed_steps
-from carbonzeus_operator.grid.cache import GridView
 from carbonzeus_operator.grid.series import Signal
+from carbonzeus_operator.grid.view import GridView
 from carbonzeus_operator.plan.mixed import Overhead
 from carbonzeus_operator.plan.schedule import (
     Knob,

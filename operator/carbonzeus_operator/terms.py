@@ -14,7 +14,7 @@ from carbonzeus_operator.errors import InvalidSpec
 from carbonzeus_operator.grid.series import Signal
 from carbonzeus_operator.plan.curve import Curve, Point
 from carbonzeus_operator.plan.mixed import Group
-from carbonzeus_operator.resources import annotations
+from carbonzeus_operator.resources.annotations import POLICY, PROFILE, JobRequest, parse
 from carbonzeus_operator.resources.policy import CarbonPolicySpec
 from carbonzeus_operator.resources.profile import PowerProfileSpec, ThroughputUnit
 from carbonzeus_operator.world.objects import Key, Pod
@@ -26,7 +26,7 @@ from carbonzeus_wire import GpuState
 class Terms:
     """Under which terms a job runs."""
 
-    request: annotations.JobRequest
+    request: JobRequest
     policy: CarbonPolicySpec
     slowdown: float | None
     """The bound as a share; None under a carbonWeight."""
@@ -47,14 +47,14 @@ class Curves:
 def terms_of(view: JobView, snapshot: Snapshot) -> Terms | None:
     """The job's terms; None where it did not opt in (or opted out)."""
     job = view.job
-    request = annotations.parse(job.annotations, snapshot.namespaces.get(job.key.namespace, {}))
+    request = parse(job.annotations, snapshot.namespaces.get(job.key.namespace, {}))
     if request is None:
         return None
     policy = snapshot.policies.get(request.policy)
     if policy is None:
         raise InvalidSpec(
             f"there is no CarbonPolicy {request.policy!r}. Create it, or name another one"
-            f" ({', '.join(sorted(snapshot.policies)[:8]) or 'there are none'}) in {annotations.POLICY}",
+            f" ({', '.join(sorted(snapshot.policies)[:8]) or 'there are none'}) in {POLICY}",
             reason="PolicyNotFound",
         )
     if isinstance(policy, InvalidSpec):
@@ -66,7 +66,7 @@ def zone_of(view: JobView, policy: CarbonPolicySpec, snapshot: Snapshot, rules: 
     """The grid zone and signal of a job: the policy's, else that of the region its first pod runs in."""
     if policy.zone is not None:
         return policy.zone, policy.signal
-    nodes = [snapshot.nodes[pod.node] for pod in view.pods if pod.node in snapshot.nodes]
+    nodes = [snapshot.nodes[pod.node] for pod in view.pods if pod.node is not None and pod.node in snapshot.nodes]
     regions = sorted({node.region for node in nodes if node.region is not None})
     for region in regions:
         if region in rules.zones:
@@ -92,14 +92,14 @@ def curves_of(view: JobView, terms: Terms, snapshot: Snapshot) -> Curves:
     name = terms.request.profile
     if name is None:
         raise InvalidSpec(
-            f"no power curve is known for this job. Name a PowerProfile of its namespace in {annotations.PROFILE}",
+            f"no power curve is known for this job. Name a PowerProfile of its namespace in {PROFILE}",
             reason="NoProfile",
         )
     profile = snapshot.profiles.get(Key(view.job.key.namespace, name))
     if profile is None:
         raise InvalidSpec(
             f"there is no PowerProfile {name!r} in namespace {view.job.key.namespace!r}. Create it, or correct"
-            f" {annotations.PROFILE}",
+            f" {PROFILE}",
             reason="ProfileNotFound",
         )
     if isinstance(profile, InvalidSpec):
@@ -176,7 +176,7 @@ def _curve(
     if product != profile.gpu_product:
         raise InvalidSpec(
             f"PowerProfile {name!r} was measured on {profile.gpu_product!r}, but the job runs on {product!r}. Name a"
-            f" profile of that GPU in {annotations.PROFILE}",
+            f" profile of that GPU in {PROFILE}",
             reason="ProfileMismatch",
         )
     references = {gpu.reference_limit_watts for gpu in gpus} - {None}

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from carbonzeus_operator.errors import InvalidSpec
-from carbonzeus_operator.grid.cache import GridView
 from carbonzeus_operator.grid.series import Signal
+from carbonzeus_operator.grid.view import GridView
 from carbonzeus_operator.plan.schedule import Plan, PlanStep
 from carbonzeus_operator.resources.policy import CarbonPolicySpec
 from carbonzeus_operator.resources.profile import PowerProfileSpec

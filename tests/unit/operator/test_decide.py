@@ -11,7 +11,6 @@ from carbonzeus_operator.resources.report import ReportState
 from carbonzeus_operator.world.objects import Key
 from carbonzeus_operator.world.snapshot import JobView, Measured, NodeView, Snapshot
 from carbonzeus_wire import Applied, Fence, Outcome, PlanReply, Refusal, RefusalReason
-
 from tests.unit.operator import world
 from tests.unit.operator.world import NOON, RULES, ZONE
 
@@ -51,9 +50,7 @@ def test_only_rank_0_is_asked_for_progress():
     """The steps of a job are counted once."""
     asked = world.job(workers=2, progress="port=9100,metric=train_steps_total")
     view = JobView(asked, (world.pod("w-0", "n1"), world.pod("w-1", "n1")))
-    nodes = {
-        "n1": NodeView("n1", None, (world.gpu("GPU-1", "ml/w-0"), world.gpu("GPU-2", "ml/w-1")), problem=None)
-    }
+    nodes = {"n1": NodeView("n1", None, (world.gpu("GPU-1", "ml/w-0"), world.gpu("GPU-2", "ml/w-1")), problem=None)}
     (_, one), (_, two) = decide(world.cluster(view, nodes=nodes)).pod_plans
     assert one.progress is not None
     assert two.progress is None
@@ -100,7 +97,9 @@ def test_a_bound_at_stake_asks_for_a_new_plan_at_once():
     slow = next(step for step in first.active.plan.steps if step.r < 1.0)
     at = slow.at + timedelta(seconds=30)
     behind = Measured(elapsed_s=3600, work_s=3400, until=at)
-    view = replace(first.view, active=replace(first.active, plan=replace(first.active.plan, made_at=at)), measured=behind)
+    view = replace(
+        first.view, active=replace(first.active, plan=replace(first.active.plan, made_at=at)), measured=behind
+    )
     again = decide(replace(snapshot, now=at, jobs=(view,)))
     assert again.active is not view.active
 
@@ -241,7 +240,7 @@ def test_a_zone_comes_from_the_region_of_the_nodes_where_the_policy_names_none()
 
 def test_carbon_weight_plans_without_a_bound():
     """Eq. 6: the dirtier hour gets the lower limit."""
-    decision = decide(world.cluster(policies={"gentle": world.policy(carbonWeight="0.9")}))
+    decision = decide(world.cluster(policies={"gentle": world.policy(carbonWeight="0.5")}))
     assert decision.active is not None
     limits = [step.limits_w["NVIDIA A40"] for step in decision.active.plan.steps]
     assert min(limits) < max(limits)

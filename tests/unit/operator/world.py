@@ -6,8 +6,8 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from carbonzeus_operator.grid.cache import GridView
 from carbonzeus_operator.grid.series import Factor, Interval, Series, Signal
+from carbonzeus_operator.grid.view import GridView
 from carbonzeus_operator.resources.policy import CarbonPolicySpec
 from carbonzeus_operator.resources.profile import PowerProfileSpec
 from carbonzeus_operator.world.objects import Job, Key, Pod

@@ -1,0 +1,20 @@
+"""What is known of one zone's carbon intensity now. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from carbonzeus_operator.grid.series import Series
+
+
+@dataclass(frozen=True, slots=True)
+class GridView:
+    """One (zone, signal) as the cache has it."""
+
+    forecast: Series | None
+    """The newest issue; the last good one where the source fails; None before the first."""
+    actual: Series | None
+    problem: str | None
+    """Why it could not be refreshed; None when all is well."""
+    stale_for_s: float | None
+    """Age of the forecast since its issue [s]; None without one."""
