@@ -53,7 +53,7 @@ class Processes:
     def __init__(self, state_dir: Path) -> None:
         self.run_dir = state_dir / "run"
         self.log_dir = state_dir / "logs"
-        self._children: dict[int, subprocess.Popen[bytes]] = {}
+        self._children: dict[tuple[int, int], subprocess.Popen[bytes]] = {}
 
     def start(self, name: str, argv: Sequence[str | Path], *, env: Mapping[str, str] | None = None) -> Record:
         """Start a process in a session of its own (a terminal's Ctrl-C does not reach it), its output in its log."""
@@ -67,7 +67,6 @@ class Processes:
             child = subprocess.Popen(
                 words, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True, env=env
             )
-        self._children[child.pid] = child
         record = Record(
             name=name,
             pid=child.pid,
@@ -76,6 +75,7 @@ class Processes:
             argv=words,
             log=str(log),
         )
+        self._children[record.pid, record.started_ticks] = child
         path = self.run_dir / f"{name}.json"
         scratch = path.with_suffix(".new")
         scratch.write_text(json.dumps(asdict(record), indent=1) + "\n", encoding="utf-8")
@@ -84,15 +84,12 @@ class Processes:
 
     def records(self) -> list[Record]:
         """Every record, oldest process first, whether it still runs or not."""
-        found = []
-        for path in self.run_dir.glob("*.json"):
-            fields = json.loads(path.read_text(encoding="utf-8"))
-            found.append(Record(**{**fields, "argv": tuple(fields["argv"])}))
-        return sorted(found, key=lambda record: (record.started_ticks, record.name))
+        found = [_read(path) for path in self.run_dir.glob("*.json")]
+        return sorted(filter(None, found), key=lambda record: (record.started_ticks, record.name))
 
     def record(self, name: str) -> Record | None:
         """The record of one name."""
-        return next((record for record in self.records() if record.name == name), None)
+        return _read(self.run_dir / f"{name}.json")
 
     def alive(self, name: str) -> bool:
         """Whether the recorded process still runs."""
@@ -122,6 +119,8 @@ class Processes:
                     handle.wait(10)
             self._reap(record)
             (self.run_dir / f"{record.name}.json").unlink(missing_ok=True)
+        # Children that another instance has stopped are still ours to bury.
+        self._children = {key: child for key, child in self._children.items() if child.poll() is None}
 
     def wait(self, name: str, timeout_s: float) -> bool:
         """Wait for the end of a process; False when it still runs after the timeout."""
@@ -137,7 +136,7 @@ class Processes:
     def exit_code(self, name: str) -> int | None:
         """The exit code of a process of ours that has ended (negative: the signal); None for anybody else's."""
         record = self.record(name)
-        child = None if record is None else self._children.get(record.pid)
+        child = None if record is None else self._children.get((record.pid, record.started_ticks))
         return None if child is None else child.wait()
 
     def log_end(self, name: str, lines: int = 25) -> str:
@@ -152,9 +151,18 @@ class Processes:
         return StartFailed(f"{name} {what} (it {state}). The end of {self.log_dir / name}.log:\n{self.log_end(name)}")
 
     def _reap(self, record: Record) -> None:
-        child = self._children.pop(record.pid, None)
+        child = self._children.pop((record.pid, record.started_ticks), None)
         if child is not None:
             child.wait()
+
+
+def _read(path: Path) -> Record | None:
+    """A record, or None when its process was stopped by somebody else in this moment."""
+    try:
+        fields = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    return Record(**{**fields, "argv": tuple(fields["argv"])})
 
 
 def _is(record: Record) -> bool:
