@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass, replace
+from datetime import datetime
 
 from carbonzeus_agent.clock import Clock
 from carbonzeus_agent.journal import Entry, Journal, JournalFailed, same
-from carbonzeus_agent.nvml import Board, Driver, DriverError, GpuLost, NoPermission, NotSupported, Reading
+from carbonzeus_agent.nvml import Board, Driver, DriverError, GpuLost, NoPermission, NotSupported
 from carbonzeus_agent.plans import Aim
-from carbonzeus_agent.records import Sample
 from carbonzeus_wire import Outcome, RefusalReason
 
 log = logging.getLogger(__name__)
@@ -34,8 +34,8 @@ class Settled:
     outcome: Outcome = Outcome.APPLIED
     refusal: RefusalReason | None = None
     message: str = ""
-    wrote: Sample | None = None
-    """The counter just before a write, for a record that ends there."""
+    written_at: datetime | None = None
+    """When the board was told a new limit, if it was."""
     overridden: bool = False
     """Somebody else had set the limit since our last write."""
 
@@ -156,16 +156,16 @@ class Actuator:
         if failure is not None and failure.wanted_w == wanted_w and now_s < failure.retry_at_s:
             return Settled(current_w, reference_w, Outcome.FAULT, failure.refusal, failure.message)
         overridden = self._written_w is not None and not same(current_w, self._written_w)
-        wrote = self._probe(current_w)
         self._attempted_w = wanted_w
         refusal: RefusalReason | None = None
         try:
             self._driver.set_limit_w(self._board.uuid, wanted_w)
+            written_at = self._clock.utc()
             read_w = self._driver.limit_w(self._board.uuid)
         except GpuLost:
             raise
         except DriverError as error:
-            read_w, problem = current_w, str(error)
+            read_w, problem, written_at = current_w, str(error), self._clock.utc()
             if isinstance(error, NoPermission):
                 refusal = RefusalReason.NO_PERMISSION
             elif isinstance(error, NotSupported):
@@ -179,14 +179,7 @@ class Actuator:
             retry_at_s = now_s + BACKOFF_S[min(tries, len(BACKOFF_S)) - 1]
             self._failure = _Failure(wanted_w, tries, retry_at_s, refusal, problem)
             log.warning("%s: %s", self._board.uuid, problem)
-            return Settled(read_w, reference_w, Outcome.FAULT, refusal, problem, wrote, overridden)
+            return Settled(read_w, reference_w, Outcome.FAULT, refusal, problem, written_at, overridden)
         self._failure = None
         self._written_w, self._attempted_w = read_w, None
-        return Settled(read_w, reference_w, outcome, None, message, wrote, overridden)
-
-    def _probe(self, limit_w: float) -> Sample:
-        try:
-            energy_mj = self._driver.energy_mj(self._board.uuid)
-        except NotSupported:
-            energy_mj = None
-        return Sample(self._clock.utc(), self._clock.boot_s(), limit_w, Reading(energy_mj, None, None, None, None))
+        return Settled(read_w, reference_w, outcome, None, message, written_at, overridden)

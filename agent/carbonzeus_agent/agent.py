@@ -177,8 +177,9 @@ class Agent:
         return {visits[visit] for visit in pending}
 
     def _visited(self, post: Post, visit: Visit) -> None:
-        self.meter.take(post.board, visit.samples)
-        if visit.settled is not None and visit.settled.wrote is not None:
+        if visit.sample is not None:
+            self.meter.take(post.board, visit.sample)
+        if visit.settled is not None and visit.settled.written_at is not None:
             self.tally.wrote(post.uuid, visit, self.standing.followed.get(post.uuid))
         if visit.settled is not None and visit.settled.overridden:
             self.tally.overrides.labels(gpu=post.uuid).inc()
@@ -259,7 +260,7 @@ class Agent:
             self._follow()
             for gpu, post in self.posts.items():
                 if before.pods_of(gpu) != (owners or Owners()).pods_of(gpu):
-                    post.request()
+                    post.request(sharp=True)
 
     def _tell_owners(self) -> None:
         for gpu, post in self.posts.items():
@@ -324,12 +325,14 @@ class Agent:
     async def _sample(self) -> None:
         """Visit every GPU at the UTC multiples of the sample length, so that all GPUs share one wake-up."""
         every_s = self.settings.sample_seconds
+        stretch = 0.0
         while True:
             now_s = self._clock.utc().timestamp()
             await asyncio.sleep((now_s / every_s + 0.1) // 1 * every_s + every_s - now_s)
             self._beat_s = self._clock.boot_s()
+            before, stretch = stretch, self._clock.utc().timestamp() // self.settings.record_seconds
             for post in self.posts.values():
-                post.request()
+                post.tick(sharp=stretch != before)  # there a record ends
             self.meter.tick()
 
     async def _record(self) -> None:

@@ -31,6 +31,11 @@ class _Cut:
     limit_w: float | None = None
     relimit: bool = False
 
+    @property
+    def real(self) -> bool:
+        """Something about the GPU changes, so that what it showed later says nothing about before."""
+        return self.owner is not None or self.relimit
+
 
 @dataclass(frozen=True, slots=True)
 class _Interval:
@@ -40,7 +45,8 @@ class _Interval:
     integrated: bool
     share: Callable[[float], float]
     """The part of the energy spent in the first `x` of the time, x in [0, 1]; rises from 0 to 1."""
-    sample: Sample
+    before: Sample
+    after: Sample
 
 
 def boundaries(after: datetime, upto: datetime, every: timedelta) -> Iterator[datetime]:
@@ -157,15 +163,15 @@ class RecordBuilder:
             return
         cuts: list[_Cut] = []
         if last.limit_w != sample.limit_w:
-            at = self._upto + (to - self._upto) / 2
-            if hole:
+            at = sample.limit_since or self._upto + (to - self._upto) / 2
+            if hole and sample.limit_since is None:
                 # When it changed, nobody knows: the energy is right, but the limit of this stretch is not known.
                 cuts.append(_Cut(self._upto, relimit=True))
                 at = to
+            at = min(max(at, self._upto), to)
             cuts.append(_Cut(at, limit_w=sample.limit_w, relimit=True))
-        share = _by_power(last.reading.power_w, sample.reading.power_w)
-        shown = sample if sample.reading.sm_clock_mhz is not None else last
-        self._extend(to, _Interval(energy_mj, integrated, share, shown), out, cuts)
+        share = _share(last, sample, energy_mj, elapsed_s)
+        self._extend(to, _Interval(energy_mj, integrated, share, last, sample), out, cuts)
 
     def _energy(self, last: Sample, sample: Sample, elapsed_s: float) -> tuple[int | None, bool]:
         """Energy between two samples [mJ] and whether it was integrated from power; None if nothing tells."""
@@ -194,17 +200,20 @@ class RecordBuilder:
         self._pending = [cut for cut in self._pending if cut.at > to]
         cuts.sort(key=lambda cut: cut.at)
         done_mj = 0
-        for cut in cuts:
+        for index, cut in enumerate(cuts):
             at = max(cut.at, start)
-            done_mj += self._carry(start, at, to, interval, done_mj)
+            changes = any(later.real for later in cuts[index:])
+            done_mj += self._carry(start, at, to, interval, done_mj, changes=changes)
             self._close(out)
             if cut.owner is not None:
                 self._owner = self._open.owner = cut.owner
             if cut.relimit:
                 self._open.limit_w = cut.limit_w
-        self._carry(start, to, to, interval, done_mj)
+        self._carry(start, to, to, interval, done_mj, changes=False)
 
-    def _carry(self, start: datetime, at: datetime, to: datetime, interval: _Interval | None, done_mj: int) -> int:
+    def _carry(
+        self, start: datetime, at: datetime, to: datetime, interval: _Interval | None, done_mj: int, *, changes: bool
+    ) -> int:
         """Add the energy from the last carry to `at`, of an interval [start, to); returns what was added [mJ]."""
         assert self._open is not None
         seconds = (at - self._upto).total_seconds()
@@ -213,7 +222,8 @@ class RecordBuilder:
             return 0
         part = 1.0 if at >= to else interval.share((at - start) / (to - start))
         energy_mj = round(interval.energy_mj * part) - done_mj
-        self._open.add(energy_mj, seconds, interval.sample.reading, integrated=interval.integrated)
+        shown = interval.before if changes else interval.after
+        self._open.add(energy_mj, seconds, shown.reading, integrated=interval.integrated)
         return energy_mj
 
     def _close(self, out: list[Closed]) -> None:
@@ -237,8 +247,19 @@ class RecordBuilder:
         self._open = OpenRecord(self._upto, self._owner, None, gap=True)
 
 
-def _by_power(before_w: float | None, after_w: float | None) -> Callable[[float], float]:
-    """How energy grows over an interval in which power goes straight from one reading to the other."""
+def _share(last: Sample, sample: Sample, energy_mj: int, elapsed_s: float) -> Callable[[float], float]:
+    """How the energy of an interval grows over its time.
+
+    A record ends shortly before an edge of the counter, if there is one: reckon back from there, since the value at the
+    other end is up to 100 ms old. Without an edge power goes straight from one reading to the other.
+    """
+    if energy_mj > 0 and sample.edge_w is not None:
+        rest = sample.edge_w * elapsed_s * 1000 / energy_mj
+        return lambda x: max(0.0, 1 - rest * (1 - x))
+    if energy_mj > 0 and last.edge_w is not None:
+        pace = last.edge_w * elapsed_s * 1000 / energy_mj
+        return lambda x: min(1.0, pace * x)
+    before_w, after_w = last.reading.power_w, sample.reading.power_w
     if before_w is None or after_w is None or before_w + after_w <= 0:
         return lambda x: x
     mean_w = (before_w + after_w) / 2

@@ -78,9 +78,9 @@ class _Now(Collector):
                 limit.add_metric([gpu, post.board.product], post.limit_w)
             if post.reference_w is not None:
                 reference.add_metric([gpu], post.reference_w)
-            samples = post.latest.samples if post.latest is not None else ()
-            if samples and samples[-1].reading.power_w is not None:
-                power.add_metric([gpu], samples[-1].reading.power_w)
+            sample = post.latest.sample if post.latest is not None else None
+            if sample is not None and sample.reading.power_w is not None:
+                power.add_metric([gpu], sample.reading.power_w)
             for fault in post.faults(self._agent.settings.nvml_seconds):
                 faults.add_metric([gpu, fault.reason], 1)
         yield from (limit, reference, power, faults)

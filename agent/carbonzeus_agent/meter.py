@@ -85,11 +85,11 @@ class Meter:
         if track is not None:
             track.builder.own(self._clock.utc(), owner)
 
-    def take(self, board: Board, samples: Iterable[Sample]) -> None:
+    def take(self, board: Board, sample: Sample) -> None:
         """Take in what a visit read."""
         track = self._track(board, NOBODY)
         if track is not None:
-            self._put(track, [closed for sample in samples for closed in track.builder.observe(sample)])
+            self._put(track, track.builder.observe(sample))
 
     def follow(self, plans: Iterable[PodPlan], owners: Owners | None) -> None:
         """Scrape the pods whose plans say where they count, and no others."""

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 
 from carbonzeus_agent.actuator import Actuator, Settled
 from carbonzeus_agent.clock import Clock
@@ -19,6 +21,9 @@ from carbonzeus_wire import Outcome, RefusalReason
 log = logging.getLogger(__name__)
 
 OVERRIDE_SHOWN_S = 60.0
+LOOK_EVERY_S = 0.005
+LOOKS = 30
+"""Boards move their counter every 20 to 100 ms; one that stands still for longer is read as it is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +32,7 @@ class Visit:
 
     aim: Aim = RELEASE
     settled: Settled | None = None
-    samples: tuple[Sample, ...] = ()
+    sample: Sample | None = None
     error: DriverError | None = None
 
 
@@ -43,6 +48,19 @@ class Fault:
 
     def __str__(self) -> str:
         return f"{self.reason}: {self.message}"
+
+
+@dataclass(frozen=True, slots=True)
+class _Edge:
+    """The counter moved to `energy_mj` just then."""
+
+    at: datetime
+    boot_s: float
+    energy_mj: int
+
+    def power_to(self, later: _Edge) -> float:
+        """Mean power between two edges [W]."""
+        return (later.energy_mj - self.energy_mj) / (later.boot_s - self.boot_s) / 1000
 
 
 class Post:
@@ -71,6 +89,7 @@ class Post:
         self._actuator = Actuator(board, driver, journal, clock)
         self._worker = Worker(f"gpu-{board.uuid[-8:]}", self._visit, clock)
         self._asked: asyncio.Future[Visit] | None = None
+        self._sharp = True
         self._settled: Settled | None = None
         self._overridden_s: float | None = None
 
@@ -78,13 +97,23 @@ class Post:
     def uuid(self) -> str:
         return self.board.uuid
 
-    def request(self) -> asyncio.Future[Visit]:
-        """Settle the limit and read the GPU soon. The future is shared: wait for it, but do not cancel it."""
+    def request(self, *, sharp: bool = False) -> asyncio.Future[Visit]:
+        """Settle the limit and read the GPU soon. The future is shared: wait for it, but do not cancel it.
+
+        `sharp`: a record ends about now, so wait for the counter to move, unless another visit is wanted meanwhile.
+        """
+        self._sharp = self._sharp or sharp
         future = self._worker.request()
         if future is not self._asked:
             self._asked = future
             future.add_done_callback(self._came_back)
         return future
+
+    def tick(self, *, sharp: bool) -> None:
+        """Time for a sample, unless a visit is under way."""
+        self._sharp = self._sharp or sharp
+        if not self._worker.busy_s:
+            self.request()
 
     @property
     def busy_s(self) -> float:
@@ -122,17 +151,44 @@ class Post:
         """In the worker thread."""
         aim = self._aim()
         settled: Settled | None = None
-        samples: list[Sample] = []
+        sample: Sample | None = None
         error: DriverError | None = None
         try:
             settled = self._actuator.settle(aim)
-            if settled.wrote is not None:
-                samples.append(settled.wrote)
-            at, boot_s = self._clock.utc(), self._clock.boot_s()
-            samples.append(Sample(at, boot_s, settled.limit_w, self._driver.read(self.uuid)))
+            sample = self._sample(settled)
         except DriverError as problem:
             error = problem
-        return Visit(aim, settled, tuple(samples), error)
+        return Visit(aim, settled, sample, error)
+
+    def _sample(self, settled: Settled) -> Sample:
+        """Read the GPU; where a record ends, at the moment the counter moves, at which it is true."""
+        sharp, self._sharp = self._sharp or settled.written_at is not None, False
+        at, boot_s = self._clock.utc(), self._clock.boot_s()
+        sample = Sample(at, boot_s, settled.limit_w, self._driver.read(self.uuid), limit_since=settled.written_at)
+        if not sharp or sample.reading.energy_mj is None:
+            return sample
+        first = self._edge(sample.reading.energy_mj)
+        if first is None:
+            return sample
+        second = self._edge(first.energy_mj)
+        reading = self._driver.read(self.uuid)
+        # The power shown may be a mean over the second before; two edges say what the board draws now.
+        power_w = reading.power_w if second is None else first.power_to(second)
+        reading = replace(reading, energy_mj=first.energy_mj)
+        return replace(sample, at=first.at, boot_s=first.boot_s, reading=reading, edge_w=power_w)
+
+    def _edge(self, stale_mj: int) -> _Edge | None:
+        """Wait for the counter to leave `stale_mj`; None if it does not, or if another visit is wanted."""
+        for _ in range(LOOKS):
+            if self._worker.wanted:
+                return None
+            before, before_s = self._clock.utc(), self._clock.boot_s()
+            time.sleep(LOOK_EVERY_S)
+            energy_mj = self._driver.energy_mj(self.uuid)
+            if energy_mj != stale_mj:
+                passed_s = self._clock.boot_s() - before_s
+                return _Edge(before + timedelta(seconds=passed_s / 2), before_s + passed_s / 2, energy_mj)
+        return None
 
     def _came_back(self, future: asyncio.Future[Visit]) -> None:
         if future.cancelled():

@@ -30,6 +30,11 @@ class Sample:
     boot_s: float
     limit_w: float | None
     reading: Reading
+    edge_w: float | None = None
+    """The counter moved just then, so `reading.energy_mj` is the energy at `at`, and the board drew this power.
+    None: the counter's value is up to 100 ms old."""
+    limit_since: datetime | None = None
+    """When we wrote the limit, if we did since the last sample."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +114,11 @@ class OpenRecord:
             limit_w=self.limit_w,
             energy_mj=self.energy_mj,
             quality=quality,
-            mean_sm_clock_mhz=self.sm_clock.over_load(),
-            mean_memory_clock_mhz=self.memory_clock.over_load(),
-            mean_utilization=self.utilization.over_all(),
+            mean_sm_clock_mhz=_rounded(self.sm_clock.over_load(), 1),
+            mean_memory_clock_mhz=_rounded(self.memory_clock.over_load(), 1),
+            mean_utilization=_rounded(self.utilization.over_all(), 4),
         )
+
+
+def _rounded(value: float | None, digits: int) -> float | None:
+    return None if value is None else round(value, digits)

@@ -47,9 +47,9 @@ class Tally:
         """Count a visit that wrote a limit."""
         assert visit.settled is not None
         self.writes.labels(gpu=gpu, outcome=str(visit.settled.outcome)).inc()
-        if plan is None or visit.settled.wrote is None or visit.aim.limit_w is None:
+        if plan is None or visit.settled.written_at is None or visit.aim.limit_w is None:
             return
-        at = visit.settled.wrote.at
+        at = visit.settled.written_at
         index = bisect_right(plan.steps, at, key=lambda step: step.at)
         late_s = (at - plan.steps[index - 1].at).total_seconds() if index else FRESH_S
         if late_s < FRESH_S:

@@ -41,6 +41,11 @@ class Worker(Generic[T]):
             return self._queued
 
     @property
+    def wanted(self) -> bool:
+        """Whether another run is asked for already."""
+        return self._queued is not None
+
+    @property
     def busy_s(self) -> float:
         """For how long the present run has been going on [s]; 0 when idle."""
         since_s = self._since_s
