@@ -18,8 +18,11 @@ MAX_PODS = 512
 MAX_SPANS = 64
 MAX_CELLS = 2048
 
-Count = Annotated[int, Field(ge=0, le=2**63 - 1)]
-Signed = Annotated[int, Field(ge=-(2**63) + 1, le=2**63 - 1)]
+LARGEST = 2**53 - 1
+"""The largest whole number that JSON numbers hold exactly; the API server compares bounds as such."""
+
+Count = Annotated[int, Field(ge=0, le=LARGEST)]
+Signed = Annotated[int, Field(ge=-LARGEST, le=LARGEST)]
 Digits = Annotated[str, Field(max_length=40, pattern="^-?[0-9]{1,39}$")]
 """A whole number that may outgrow 64 bits."""
 ShortText = Annotated[str, Field(max_length=64)]

@@ -57,10 +57,9 @@ class Store(Generic[T]):
         parsed = self.parse(raw)
         self._versions[key] = version
         self._deleted.pop(key, None)
-        if self.objects.get(key) == parsed:
-            return False
+        changed = self.objects.get(key) != parsed
         self.objects[key] = parsed
-        return True
+        return changed
 
 
 def _version(raw: Mapping[str, Any]) -> int:
