@@ -102,7 +102,8 @@ class Emulator:
         """Endpoints follow the pods; a kubelet goes down and comes back with the file that says so."""
         while True:
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._pods_changed.wait(), SYNC_S)
+                async with asyncio.timeout(SYNC_S):  # wait_for of Python 3.11 can swallow a cancellation
+                    await self._pods_changed.wait()
             self._pods_changed.clear()
             await self._endpoints.sync(self._watch.pods.values())
             await self._sync_kubelets()
