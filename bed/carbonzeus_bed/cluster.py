@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
-from carbonzeus_bed import kwok, programs, trainer
+from carbonzeus_bed import kwok, logserver, programs, trainer
 from carbonzeus_bed.api import answers, wait_until
 from carbonzeus_bed.control_plane import STOP_GRACE_S, ControlPlane
 from carbonzeus_bed.gpus import build_library
@@ -114,7 +114,10 @@ class Cluster(ControlPlane):
 
     def _create_nodes(self) -> None:
         for index, node in enumerate(self.nodes):
-            self.api.create("/api/v1/nodes", node.manifest(self.block.node_ip(index)))
+            manifest = node.manifest(
+                self.block.node_ip(index), kubelet_ip=self.block.control_plane_ip, kubelet_port=logserver.PORT
+            )
+            self.api.create("/api/v1/nodes", manifest)
             (self.state_dir / "nodes" / node.name).mkdir(parents=True)
 
     def _start_emulation(self) -> None:
@@ -128,9 +131,10 @@ class Cluster(ControlPlane):
             "kubeconfig": str(self.kubeconfig),
         }
         (self.state_dir / "emulator.json").write_text(json.dumps(config, indent=1) + "\n", encoding="utf-8")
-        here = f"--dir={self.short_dir}"
+        here, ip = f"--dir={self.short_dir}", self.block.control_plane_ip
+        runner = ["-m", "carbonzeus_bed.podrunner", here, f"--lib-dir={self.lib_dir}", f"--kubelet-ip={ip}"]
         self._launch("emulator", [sys.executable, "-m", "carbonzeus_bed.emulator", here])
-        self._launch("podrunner", [sys.executable, "-m", "carbonzeus_bed.podrunner", here, f"--lib-dir={self.lib_dir}"])
+        self._launch("podrunner", [sys.executable, *runner])
 
     def _launch(self, name: str, argv: Sequence[str | Path]) -> None:
         self.processes.start(name, argv, env=self._environment_of(name))

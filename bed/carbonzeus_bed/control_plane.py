@@ -196,6 +196,10 @@ class ControlPlane:
                 "--authorization-mode=Node,RBAC",
                 "--allow-privileged=true",
                 "--endpoint-reconciler-type=none",
+                f"--kubelet-client-certificate={pki / 'kubelet-client.crt'}",
+                f"--kubelet-client-key={pki / 'kubelet-client.key'}",
+                f"--kubelet-certificate-authority={pki / 'ca.crt'}",
+                "--kubelet-preferred-address-types=ExternalIP",
                 "--profiling=false",
             ],
             env={},
@@ -219,11 +223,17 @@ class ControlPlane:
         authority = Authority("carbonzeus-bed")
         ip = block.control_plane_ip
         server = authority.server("kube-apiserver", [ip, "127.0.0.1", "localhost", "kubernetes.default.svc"])
+        kubelet = authority.server("kubelet", [ip])
+        kubelet_client = authority.client("kube-apiserver-kubelet-client")
         signing = signing_pair()
         for name, text in {
             "ca.crt": authority.pair.cert,
             "apiserver.crt": server.cert,
             "apiserver.key": server.key,
+            "kubelet.crt": kubelet.cert,
+            "kubelet.key": kubelet.key,
+            "kubelet-client.crt": kubelet_client.cert,
+            "kubelet-client.key": kubelet_client.key,
             "sa.pub": signing.cert,
             "sa.key": signing.key,
         }.items():

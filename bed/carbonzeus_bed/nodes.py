@@ -31,8 +31,11 @@ class Node:
             raise ValueError(f"{text!r} is not NAME[:GPUS[:PRODUCT[:REGION]]]")
         return cls(name, *(kind(value) for kind, value in zip(kinds, rest, strict=False)))
 
-    def manifest(self, ip: str) -> dict[str, Any]:
-        """The Node object, with the status that a kubelet would report; kwok keeps it Ready."""
+    def manifest(self, ip: str, *, kubelet_ip: str, kubelet_port: int) -> dict[str, Any]:
+        """The Node object, with the status that a kubelet would report; kwok keeps it Ready.
+
+        One process answers for the kubelets of all nodes, on an address that each node shows as its external one.
+        """
         amounts = {"cpu": "64", "memory": "512Gi", "pods": "110"}
         labels = {
             "kubernetes.io/hostname": self.name,
@@ -54,7 +57,12 @@ class Node:
             "status": {
                 "capacity": amounts,
                 "allocatable": amounts,
-                "addresses": [{"type": "InternalIP", "address": ip}, {"type": "Hostname", "address": self.name}],
+                "addresses": [
+                    {"type": "InternalIP", "address": ip},
+                    {"type": "ExternalIP", "address": kubelet_ip},
+                    {"type": "Hostname", "address": self.name},
+                ],
+                "daemonEndpoints": {"kubeletEndpoint": {"Port": kubelet_port}},
             },
         }
 

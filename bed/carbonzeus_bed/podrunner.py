@@ -1,6 +1,6 @@
 """The pod runner: stands in for the kubelets' part of running carbonzeus' own pods, on all hollow nodes of a bed.
 
-`python -m carbonzeus_bed.podrunner --dir STATE --lib-dir FOLDER`, a process of its own, started by the cluster.
+`python -m carbonzeus_bed.podrunner --dir STATE --lib-dir FOLDER --kubelet-ip IP`, a process of its own, started by the cluster.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from carbonzeus_bed.api import Object
+from carbonzeus_bed.logserver import LogServer
 from carbonzeus_bed.podprocesses import PREFIX
 from carbonzeus_bed.podworker import PodWorker, delete_pod
 from carbonzeus_bed.processes import Processes
@@ -90,17 +91,21 @@ def _grace_s(pod: Object) -> float:
     return float(max(grace, FORCED_GRACE_S))
 
 
-async def serve(root: Path, lib_dir: Path) -> None:
+async def serve(root: Path, lib_dir: Path, kubelet_ip: str) -> None:
     """Run until SIGTERM or SIGINT."""
     task = asyncio.current_task()
     assert task is not None
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, task.cancel)
+    logs = LogServer(root, kubelet_ip)
+    await logs.start()
     async with AsyncApi(root / "kubeconfig") as api:
         try:
             await PodRunner(api, root, lib_dir).run()
         except asyncio.CancelledError:
             LOG.info("stopped")
+        finally:
+            await logs.stop()
 
 
 def main() -> None:
@@ -108,9 +113,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--dir", type=Path, required=True, help="the bed's state folder, by its short name")
     parser.add_argument("--lib-dir", type=Path, required=True, help="the folder of the emulated libnvidia-ml.so.1")
+    parser.add_argument("--kubelet-ip", required=True, help="the address to serve logs on")
     args = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
-    asyncio.run(serve(args.dir, args.lib_dir))
+    asyncio.run(serve(args.dir, args.lib_dir, args.kubelet_ip))
 
 
 if __name__ == "__main__":

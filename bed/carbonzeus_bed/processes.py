@@ -120,7 +120,9 @@ class Processes:
             self._reap(record)
             (self.run_dir / f"{record.name}.json").unlink(missing_ok=True)
         # Children that another instance has stopped are still ours to bury.
-        self._children = {key: child for key, child in self._children.items() if child.poll() is None}
+        for key, child in list(self._children.items()):
+            if child.poll() is not None:
+                self._children.pop(key, None)
 
     def wait(self, name: str, timeout_s: float) -> bool:
         """Wait for the end of a process; False when it still runs after the timeout."""

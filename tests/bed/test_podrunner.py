@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import urllib.request
 from collections.abc import Iterator
 from typing import Any
@@ -47,6 +48,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def log_message(self, *words): pass
 
 def stop(*_):
+    print("starting to stop\\nstopping", flush=True)
     pathlib.Path(os.environ["STATE"], "stopped").write_text("by SIGTERM")
     sys.exit(0)
 
@@ -249,3 +251,11 @@ def test_a_restarted_pod_runner_takes_the_pods_over(bed: Cluster, pod: str) -> N
     bed.start_process("podrunner")
     assert wait_until(lambda: bool(ask(bed, pod)["pid"] != before), 20)
     assert bed.pods(NAMESPACE).pods() == [pod]
+
+
+def test_kubectl_shows_the_log_of_a_pod(bed: Cluster, pod: str) -> None:
+    """`kubectl logs` reads what the process wrote; an emulated pod says that it has none."""
+    ask(bed, pod, "/whoami")
+    bed.pods(NAMESPACE).kill(pod, number=signal.SIGTERM)
+    assert wait_until(lambda: "stopping" in bed.kubectl("logs", "-n", NAMESPACE, pod), 20)
+    assert bed.kubectl("logs", "-n", NAMESPACE, pod, "--tail=1") == "stopping\n"
