@@ -11,11 +11,15 @@ from datetime import datetime
 from carbonzeus_operator.errors import CarbonzeusError
 from carbonzeus_operator.fleet.transport import AgentTransport
 from carbonzeus_operator.world.objects import Pod
-from carbonzeus_wire import EnergyRecord, Fence, NodeState, PlanReply, PlanRequest, PodPlan
+from carbonzeus_wire import EnergyRecord, Fence, NodeState, PlanReply, PlanRequest, PodPlan, RefusalReason
 
 log = logging.getLogger(__name__)
 
 AGENT_SELECTOR = "app.kubernetes.io/name=carbonzeus,app.kubernetes.io/component=agent"
+
+
+PASSING = {RefusalReason.UNKNOWN_POD, RefusalReason.OWNER_UNKNOWN}
+"""Refusals that time may heal: the agent drops such a plan, and is told again in the next round."""
 
 
 @dataclass(slots=True)
@@ -105,6 +109,8 @@ class Fleet:
         def due(agent: Agent) -> bool:
             wanted = plans.get(agent.node, ())
             if agent.pushed is None or agent.pushed_at is None or agent.reply is None or agent.problem:
+                return True
+            if any(refusal.reason in PASSING for refusal in agent.reply.refused):
                 return True
             return agent.pushed.plans != wanted or (now - agent.pushed_at).total_seconds() > lease_s / 3
 

@@ -11,7 +11,18 @@ from aiohttp.test_utils import TestServer
 from carbonzeus_operator.errors import Conflict, InvalidSpec, Unavailable
 from carbonzeus_operator.fleet.fleet import Fleet
 from carbonzeus_operator.fleet.transport import AgentTransport
-from carbonzeus_wire import EnergyPage, EnergyRecord, Fence, NodeState, PlanReply, PlanRequest, PodPlan, Quality
+from carbonzeus_wire import (
+    EnergyPage,
+    EnergyRecord,
+    Fence,
+    NodeState,
+    PlanReply,
+    PlanRequest,
+    PodPlan,
+    Quality,
+    Refusal,
+    RefusalReason,
+)
 from tests.unit.operator import world
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -24,6 +35,7 @@ class FakeAgent:
         self.boot, self.ledger = "boot-1", "ledger-1"
         self.status = 200
         self.pushed: list[PlanRequest] = []
+        self.refused: tuple[Refusal, ...] = ()
         self.records = [
             EnergyRecord(
                 seq=seq,
@@ -106,6 +118,18 @@ async def test_unchanged_plans_are_pushed_again_only_to_renew_the_lease(agent):
     assert len(fake.pushed) == 1
     await push(fleet, PLAN, revision=3, now=NOON + timedelta(seconds=11))
     assert [request.fence.revision for request in fake.pushed] == [1, 3]
+
+
+async def test_a_pod_that_the_kubelet_did_not_know_yet_is_told_again(agent):
+    """The agent drops a plan whose pod is not there; the next round tells it once more."""
+    fake, fleet = agent
+    await fleet.look()
+    fake.refused = (Refusal(pod_uid="u", reason=RefusalReason.UNKNOWN_POD),)
+    await push(fleet, PLAN)
+    fake.refused = ()
+    await push(fleet, PLAN, revision=2)
+    await push(fleet, PLAN, revision=3)
+    assert [request.fence.revision for request in fake.pushed] == [1, 2]
 
 
 async def test_an_agent_that_started_anew_is_told_again(agent):
