@@ -84,6 +84,8 @@ class Cluster(ControlPlane):
                 f"--service-account-private-key-file={pki / 'sa.key'}",
                 f"--root-ca-file={pki / 'ca.crt'}",
                 "--leader-elect=false",
+                # Endpoints may not be loopback addresses, and nothing routes to Services here.
+                "--controllers=*,-endpoints-controller,-endpointslice-controller,-endpointslice-mirroring-controller",
                 # A frozen API server is a test here, not a reason to evict everything.
                 "--node-monitor-grace-period=5m",
                 "--kube-api-qps=200",
