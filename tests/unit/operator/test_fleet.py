@@ -65,7 +65,9 @@ class FakeAgent:
         asked = PlanRequest.model_validate_json(await request.text())
         if self.status == 200:
             self.pushed.append(asked)
-        return web.json_response(text=PlanReply(fence=asked.fence).model_dump_json(by_alias=True), status=self.status)
+        return web.json_response(
+            text=PlanReply(fence=asked.fence, refused=self.refused).model_dump_json(by_alias=True), status=self.status
+        )
 
     async def energy(self, request: web.Request) -> web.Response:
         after, limit = int(request.query["after"]), min(int(request.query["limit"]), 7)
