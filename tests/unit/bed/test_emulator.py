@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import ssl
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -22,7 +23,8 @@ from carbonzeus_bed.gpus import Node, gpu_uuid
 from carbonzeus_bed.truth import Truth
 
 ADDRESS = "127.0.0.1"
-POD_IP = "127.31.7.9"
+POD_IP = f"127.31.{os.getpid() >> 8 & 0xFF}.{os.getpid() & 0xFF}"
+"""Of this run alone: another may be under way on the same machine."""
 METRICS = f"http://{POD_IP}:9100/metrics"
 
 
@@ -125,11 +127,23 @@ class Running:
         self.http = aiohttp.ClientSession()
 
     async def until(self, condition: Callable[[], Awaitable[bool]]) -> None:
-        """Waits for something that the emulator will do; a test that waits in vain says so after 20 s."""
-        async with asyncio.timeout(20):
+        """Waits for something that the emulator will do; a test that waits in vain says so after a minute."""
+        async with asyncio.timeout(60):
             while not await condition():
                 assert self.process.returncode is None, "the emulator has ended"
                 await asyncio.sleep(0.02)
+
+    async def stop(self) -> int:
+        """Ends it by SIGTERM; its exit code."""
+        if self.process.returncode is None:
+            self.process.terminate()
+        try:
+            async with asyncio.timeout(20):
+                return await self.process.wait()
+        except TimeoutError:
+            self.process.kill()
+            await self.process.wait()
+            raise
 
     async def metrics(self) -> dict[str, int] | None:
         """What the worker serves; None while it does not."""
@@ -190,9 +204,7 @@ async def bed(tmp_path: Path, lib_dir: Path) -> AsyncIterator[Running]:
     await running.until(ready)
     yield running
     await running.http.close()
-    if process.returncode is None:
-        process.terminate()
-    await process.wait()
+    await running.stop()
     await api.stop()
 
 
@@ -278,8 +290,7 @@ async def test_kubelet_goes_down_and_comes_back(bed: Running) -> None:
 
 async def test_sigterm_leaves_boards_and_truth_and_nothing_else(bed: Running) -> None:
     """No socket, no ready file; exit code 0."""
-    bed.process.terminate()
-    assert await bed.process.wait() == 0
+    assert await bed.stop() == 0
     assert not (bed.folder / "emulator.ready").exists()
     assert not list((bed.folder / "nodes" / "gpu-a" / "pod-resources").iterdir())
     assert len(bed.truth().uuids) == 4
