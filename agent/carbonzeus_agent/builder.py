@@ -10,7 +10,7 @@ What was not measured is a Gap: a record without energy, so that the time line h
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 from carbonzeus_agent.records import NOBODY, Closed, OpenRecord, Owner, Sample
@@ -80,6 +80,8 @@ class RecordBuilder:
         self._last: Sample | None = None
         """None before the first sample and inside a Gap."""
         self._sampled = False
+        self._advanced_s = 0.0
+        """When the Gap was last carried on, on the boot clock."""
         self._residue_mj = 0.0
 
     @property
@@ -108,6 +110,10 @@ class RecordBuilder:
         out: list[Closed] = []
         last = self._last
         if last is None:
+            if self._open is not None and sample.boot_s <= self._advanced_s and sample.at < self._upto:
+                # It took so long to come back that its time has been called a Gap already: it counts from there on.
+                late_s = (self._upto - sample.at).total_seconds()
+                sample = replace(sample, at=self._upto, boot_s=sample.boot_s + late_s)
             if self._open is not None and sample.at > self._upto:
                 self._extend(sample.at, None, out)
             self._begin(sample.at, sample, out)
@@ -136,6 +142,7 @@ class RecordBuilder:
             self._last = None
         if self._open is not None and now > self._upto:
             self._extend(now, None, out)
+            self._advanced_s = boot_s
         return out
 
     def unfinished(self) -> Closed | None:

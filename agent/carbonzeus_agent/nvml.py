@@ -161,15 +161,15 @@ class Nvml:
         return int(self._ask(uuid, "energy counter", pynvml.nvmlDeviceGetTotalEnergyConsumption))
 
     def read(self, uuid: str) -> Reading:
-        energy = self._optional(uuid, "energy counter", pynvml.nvmlDeviceGetTotalEnergyConsumption)
+        """Everything at once; the counter last, so that it belongs to the moment at which this returns."""
         power = self._optional(uuid, "power", pynvml.nvmlDeviceGetPowerUsage)
         rates = self._optional(uuid, "utilization", pynvml.nvmlDeviceGetUtilizationRates)
         return Reading(
-            energy_mj=energy,
             power_w=None if power is None else power / 1000,
             sm_clock_mhz=self._clock(uuid, pynvml.NVML_CLOCK_SM),
             memory_clock_mhz=self._clock(uuid, pynvml.NVML_CLOCK_MEM),
             utilization=None if rates is None else rates.gpu / 100,
+            energy_mj=self._optional(uuid, "energy counter", pynvml.nvmlDeviceGetTotalEnergyConsumption),
         )
 
     def close(self) -> None:

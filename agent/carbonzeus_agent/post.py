@@ -163,8 +163,9 @@ class Post:
     def _sample(self, settled: Settled) -> Sample:
         """Read the GPU; where a record ends, at the moment the counter moves, at which it is true."""
         sharp, self._sharp = self._sharp or settled.written_at is not None, False
+        reading = self._driver.read(self.uuid)
         at, boot_s = self._clock.utc(), self._clock.boot_s()
-        sample = Sample(at, boot_s, settled.limit_w, self._driver.read(self.uuid), limit_since=settled.written_at)
+        sample = Sample(at, boot_s, settled.limit_w, reading, limit_since=settled.written_at)
         if not sharp or sample.reading.energy_mj is None:
             return sample
         first = self._edge(sample.reading.energy_mj)
@@ -182,12 +183,13 @@ class Post:
         for _ in range(LOOKS):
             if self._worker.wanted:
                 return None
-            before, before_s = self._clock.utc(), self._clock.boot_s()
+            before_s = self._clock.boot_s()
             time.sleep(LOOK_EVERY_S)
             energy_mj = self._driver.energy_mj(self.uuid)
             if energy_mj != stale_mj:
-                passed_s = self._clock.boot_s() - before_s
-                return _Edge(before + timedelta(seconds=passed_s / 2), before_s + passed_s / 2, energy_mj)
+                at, boot_s = self._clock.utc(), self._clock.boot_s()
+                half_s = (boot_s - before_s) / 2
+                return _Edge(at - timedelta(seconds=half_s), boot_s - half_s, energy_mj)
         return None
 
     def _came_back(self, future: asyncio.Future[Visit]) -> None:
