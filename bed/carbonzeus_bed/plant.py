@@ -45,14 +45,12 @@ class Board:
     node: str
     product: physics.Product
     power_noise: physics.Noise
-    speed_noise: physics.Noise
     at_ns: int
     uuid: str = field(init=False)
     limit_mw: int = field(init=False)
     energy_mj: float = field(init=False)
     power_w: float = field(init=False)
     power_factor: float = field(init=False, default=1.0)
-    speed_factor: float = field(init=False, default=1.0)
     owners: list[Pod] = field(init=False, default_factory=list)
     _window: deque[tuple[int, float]] = field(init=False, default_factory=deque)
 
@@ -123,6 +121,10 @@ class Plant:
         self.boards: list[Board] = []
         self._log = log
         self._paces: dict[str, float] = {}
+        self._seed = seed
+        self._noise = noise
+        self._job_noises: dict[str, physics.Noise] = {}
+        self._job_factors: dict[str, float] = {}
         self._written: dict[str, tuple[float, bool]] = {}
         self._noise_ns = now_ns
         self._truth_ns = now_ns
@@ -137,7 +139,6 @@ class Plant:
                     node=spec.name,
                     product=physics.PRODUCTS[spec.product],
                     power_noise=physics.Noise(f"{seed}/{uuid}/power", noise),
-                    speed_noise=physics.Noise(f"{seed}/{uuid}/speed", noise),
                     at_ns=now_ns,
                 )
                 self.boards.append(board)
@@ -213,7 +214,10 @@ class Plant:
     def _stir(self, seconds: float) -> None:
         for board in self.boards:
             board.power_factor = board.power_noise.step(seconds)
-            board.speed_factor = board.speed_noise.step(seconds)
+        for uid, job in self.training.jobs.items():
+            # One noise a job: its reference speed stays what its pods say, however many GPUs it has.
+            noise = self._job_noises.setdefault(uid, physics.Noise(f"{self._seed}/{job.name}", self._noise))
+            self._job_factors[uid] = noise.step(seconds)
         self._settle()
 
     def _settle(self) -> None:
@@ -229,11 +233,10 @@ class Plant:
             if not boards or not job.running or not _holds_all(job, boards):
                 continue
             loads = [physics.load(physics.CURVES[job.pods[0].network], b.product, b.limit_mw / 1000) for b in boards]
-            full = [load.speed * board.speed_factor for load, board in zip(loads, boards, strict=True)]
-            pace = min(speed / len(board.owners) for speed, board in zip(full, boards, strict=True))
-            self._paces[uid] = pace
-            for board, load, speed in zip(boards, loads, full, strict=True):
-                work[board.uuid].append((load, pace / speed))
+            pace = min(load.speed / len(board.owners) for load, board in zip(loads, boards, strict=True))
+            self._paces[uid] = pace * self._job_factors.get(uid, 1.0)
+            for board, load in zip(boards, loads, strict=True):
+                work[board.uuid].append((load, pace / load.speed))
         for board in self.boards:
             board.draw(work[board.uuid])
 

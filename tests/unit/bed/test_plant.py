@@ -277,3 +277,12 @@ def test_energy_is_the_integral_of_power(switches: list[tuple[int, int, int]], n
         owned_mj = truth.energy_mj(job="team/train") + truth.energy_mj(job="team/solo")
         assert owned_mj + truth.idle_energy_mj() == pytest.approx(sum(drawn_mj.values()), abs=0.01)
         bed.close()
+
+
+def test_noise_leaves_the_reference_speed_where_it_is(tmp_path: Path) -> None:
+    """However many GPUs a job has, its mean speed at the default limit is what its pods say."""
+    bed = Bed(tmp_path, noise=0.01)
+    bed.pods(worker("w0", "gpu-a", gpus=2, workers=2), worker("w1", "gpu-b", gpus=2, workers=2))
+    bed.run(2000, tick_s=0.5)
+    assert bed.steps() == pytest.approx(200_000, rel=0.002)
+    bed.close()
