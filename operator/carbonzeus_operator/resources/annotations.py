@@ -67,7 +67,8 @@ def parse(annotations: Mapping[str, str], namespace_annotations: Mapping[str, st
         try:
             return parser(value.strip())
         except ValueError as error:
-            faults.append(f"the annotation {key}: {value!r} {error}; a good one is {key}: {example}")
+            place = "" if key in annotations else " of the namespace"
+            faults.append(f"the annotation {key}{place}: {value!r} {error}; a good one is {key}: {example}")
             return None
 
     request = JobRequest(

@@ -27,7 +27,7 @@ def keys(node: dict[str, Any], path: str = "") -> set[str]:
 
 def described(schema: dict[str, Any]) -> dict[str, Any]:
     """A schema as a tree of its properties."""
-    schema = SCHEMA["$defs"][schema["$ref"].rsplit("/", 1)[1]] if "$ref" in schema else schema
+    schema = SCHEMA["definitions"][schema["$ref"].rsplit("/", 1)[1]] if "$ref" in schema else schema
     return {name: described(child) for name, child in schema.get("properties", {}).items()}
 
 

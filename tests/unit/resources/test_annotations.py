@@ -124,6 +124,14 @@ def test_all_faults_are_told_at_once():
     assert str(error.value).count("a good one is") == 3
 
 
+def test_a_bad_policy_of_the_namespace_is_blamed_on_the_namespace():
+    """So that nobody looks for it on the job."""
+    with pytest.raises(
+        InvalidSpec, match=r"the annotation carbonzeus\.dev/policy of the namespace: 'Gentle!' is no name"
+    ):
+        parse({}, {POLICY: "Gentle!"})
+
+
 def test_a_misspelt_annotation_is_an_error():
     """A bound that is silently ignored would break the promise."""
     with pytest.raises(InvalidSpec, match=r"max-slowdwon is not known: did you mean carbonzeus\.dev/max-slowdown"):
