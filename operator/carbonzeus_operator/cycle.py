@@ -18,6 +18,7 @@ from carbonzeus_operator.decide import Decisions, JobDecision, reconcile, wanted
 from carbonzeus_operator.errors import CarbonzeusError, Conflict, InvalidSpec
 from carbonzeus_operator.fleet.fleet import AGENT_SELECTOR, Fleet
 from carbonzeus_operator.grid.cache import GridCache
+from carbonzeus_operator.grid.series import Signal
 from carbonzeus_operator.metrics import Metrics
 from carbonzeus_operator.resources.policy import Mode
 from carbonzeus_operator.resources.report import CARBON_REPORT, CarbonReportStatus
@@ -100,7 +101,7 @@ class Cycle:
         pods = self.runs.pods(self.picture)
         nodes = self._nodes()
         snapshot = self._snapshot(pods, nodes)
-        await self.grid.refresh(wanted_grid(snapshot, rules))
+        await self.grid.refresh(self._wanted(wanted_grid(snapshot, rules)))
         snapshot = self._snapshot(pods, nodes)
         for key, run in self.runs.by_key.items():
             run.observe(pods[key], nodes, snapshot.now)
@@ -138,6 +139,16 @@ class Cycle:
         self.fleet.found([pod_from_raw(raw) for raw in agents.items] if agents is not None else [])
         await self.fleet.look()
         self.runs.refresh(self.picture, now)
+
+    def _wanted(self, zones: set[tuple[str, Signal]]) -> dict[tuple[str, Signal], datetime | None]:
+        """The zones that plans and open accounts need, and from when on their actuals."""
+        wanted: dict[tuple[str, Signal], datetime | None] = dict.fromkeys(zones)
+        for run in self.runs.by_key.values():
+            span = accounts.wanted(run.account)
+            if run.grid_key is not None and span is not None and not run.closed:
+                earlier = wanted.get(run.grid_key)
+                wanted[run.grid_key] = min(span[0], earlier) if earlier is not None else span[0]
+        return wanted
 
     def _nodes(self) -> dict[str, NodeView]:
         found = {key.name: NodeView(node.name, region=node.region) for key, node in self.picture.nodes.objects.items()}

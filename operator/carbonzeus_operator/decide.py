@@ -216,6 +216,8 @@ def _freshness(
         return False, Finding("ForecastFresh", False, "ForecastStale", message)
     if problem is not None:
         return True, Finding("ForecastFresh", True, "LastGood", f"following the last good {issued}, since {problem}")
+    if forecast.warnings:
+        return True, Finding("ForecastFresh", True, "Gaps", f"following the {issued}; {'; '.join(forecast.warnings)}")
     return True, Finding("ForecastFresh", True, "Fresh", f"following the {issued}")
 
 

@@ -47,6 +47,8 @@ class Series:
     """The provider's name, for conditions and the audit trail."""
     issued_at: datetime
     intervals: tuple[Interval, ...]
+    warnings: tuple[str, ...] = ()
+    """What the source left out, for people: gaps, by line."""
 
     def at(self, instant: datetime) -> Interval | None:
         """The interval that holds `instant`; None in a gap or outside."""
