@@ -31,8 +31,8 @@ lint: venv  ## ruff and the import rules
 types: venv  ## mypy --strict
 	$(BIN)/mypy
 
-bed-build:  ## the bed's programs, built once into a cache outside the checkout (about 10 minutes on 2 cores)
-	bed/go/build.sh
+bed-build: venv  ## the bed's programs, built once into a cache outside the checkout (about 12 minutes on 2 cores)
+	$(BIN)/python -m carbonzeus_bed build
 
 bed-up: venv bed-build  ## a real control plane with emulated GPU nodes, kubeconfig in .bed/kubeconfig
 	$(BIN)/python -m carbonzeus_bed up --dir $(BED)
