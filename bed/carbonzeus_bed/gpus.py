@@ -325,7 +325,10 @@ def build_library(lib_dir: Path) -> Path:
     draft = lib_dir / f"{library.name}.{os.getpid()}"
     flags = ["-std=c11", "-O2", "-Wall", "-Wextra", "-Werror", "-fPIC", "-shared", "-fvisibility=hidden"]
     command = ["gcc", *flags, f"-Wl,-soname,{library.name}", "-o", str(draft), str(sources[0]), "-pthread"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+    except FileNotFoundError as error:
+        raise RuntimeError("the emulated GPUs need a C compiler: install gcc and libc6-dev") from error
     if done.returncode != 0:
         raise RuntimeError(f"compiling {sources[0]} failed:\n{done.stderr}")
     draft.rename(library)

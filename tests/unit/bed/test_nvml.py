@@ -52,6 +52,13 @@ def test_library_is_compiled_once(tmp_path: Path) -> None:
     assert build_library(tmp_path).stat().st_mtime_ns == first
 
 
+def test_missing_compiler_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The message says what to install."""
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(RuntimeError, match="install gcc"):
+        build_library(tmp_path)
+
+
 def test_board_says_what_it_is(nvml: Nvml, node: Node) -> None:
     """Count, identity, product and the limits of an A40, in milliwatts."""
     uuid = gpu_uuid("gpu-a", 1)
