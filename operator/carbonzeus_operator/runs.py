@@ -57,14 +57,15 @@ class Run:
 
     @property
     def closed(self) -> bool:
-        """Whether the job ended and nothing of its account is open."""
+        """Whether the job ended, nothing of its account is open, and the report that was written says so."""
         status = self.report.status if self.report is not None else None
         return (
             self.job.finished_at is not None
-            and isinstance(status, CarbonReportStatus)
-            and status.state is ReportState.FINISHED
             and not self.account.cells
             and self.all_in
+            and isinstance(status, CarbonReportStatus)
+            and status.state is ReportState.FINISHED
+            and status.ledger == accounts.encode(self.account)
         )
 
     @property

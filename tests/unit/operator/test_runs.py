@@ -1,0 +1,46 @@
+"""What the operator keeps in mind of a run beside its report."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+
+from carbonzeus_operator import account as accounts
+from carbonzeus_operator.account import Account, Cell, Cursor, JobPod
+from carbonzeus_operator.resources.report import CarbonReportSpec, CarbonReportStatus, JobReference, ReportState
+from carbonzeus_operator.runs import Run, report_key
+from carbonzeus_operator.world.picture import Ours
+from tests.unit.operator.world import NOON, job
+
+ENDED = NOON + timedelta(hours=2)
+POD = JobPod("uid-w-0", "ml/w-0", "NVIDIA A40", 1, started=NOON, ended=ENDED, leader=True)
+SETTLED = Account(cursors={"ledger-1": Cursor(7, ENDED)}, pods=(POD,))
+
+
+def finished(account: Account, *, written: Account, state: ReportState = ReportState.FINISHED) -> Run:
+    """A run whose job ended, its account in mind and as its report has it."""
+    ended = replace(job(), finished_at=ENDED, succeeded=True)
+    reference = JobReference(api_version="kubeflow.org/v1", kind="PyTorchJob", name="train", uid=ended.uid)
+    status = CarbonReportStatus(state=state, ledger=accounts.encode(written))
+    report = Ours(report_key(ended), "uid-report", 1, CarbonReportSpec(job_ref=reference), status, {})
+    return Run(ended, report_key(ended), report=report, account=account, ledgers={"ledger-1"})
+
+
+def test_a_run_is_closed_when_its_report_says_the_last_word() -> None:
+    """Nothing of it is looked at any more."""
+    assert finished(SETTLED, written=SETTLED).closed
+
+
+def test_a_run_stays_open_until_its_last_settlement_is_written() -> None:
+    """The last cell was settled in mind only: a run that closed here would leave its report open for ever."""
+    open_still = replace(SETTLED, cells=(Cell(0, 900_000_000, energy_nj=5),))
+    assert not finished(SETTLED, written=open_still).closed
+
+
+def test_a_run_stays_open_while_anything_is_missing() -> None:
+    """An unsettled cell, records that are not in, a report that does not say Finished."""
+    unsettled = replace(SETTLED, cells=(Cell(0, 900_000_000),))
+    late = replace(SETTLED, cursors={"ledger-1": Cursor(6, ENDED - timedelta(seconds=1))})
+    assert not finished(unsettled, written=unsettled).closed
+    assert not finished(late, written=late).closed
+    assert not finished(SETTLED, written=SETTLED, state=ReportState.ENFORCING).closed
