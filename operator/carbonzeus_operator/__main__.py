@@ -7,6 +7,7 @@ import logging
 import os
 import signal
 import sys
+from collections.abc import Iterable
 
 from carbonzeus_operator import handlers, health, kube
 from carbonzeus_operator.cycle import Cycle
@@ -100,10 +101,17 @@ class Operator:
         app = health.application(alive=self.not_alive, ready=self.not_ready, metrics=self.metrics.registry)
         runner = await health.serve(app, host=self.settings.health_host, port=self.settings.health_port)
         leading = asyncio.create_task(self.lead())
-        watching = asyncio.create_task(handlers.watch(self.connection, self.observe))
+
+        async def stop() -> None:
+            leading.cancel()
+            await asyncio.gather(leading, return_exceptions=True)
+
+        watching = asyncio.create_task(handlers.watch(self.connection, self.observe, stop))
         try:
-            done, _ = await asyncio.wait({leading, watching}, return_when=asyncio.FIRST_COMPLETED)
-            return _status_of(done)
+            await asyncio.wait({leading, watching}, return_when=asyncio.FIRST_COMPLETED)
+            if leading.cancelled():
+                await asyncio.wait({watching})
+            return _status_of(task for task in (leading, watching) if task.done() and not task.cancelled())
         finally:
             for task in (leading, watching):
                 task.cancel()
@@ -112,7 +120,7 @@ class Operator:
             await runner.cleanup()
 
 
-def _status_of(done: set[asyncio.Task[None]]) -> int:
+def _status_of(done: Iterable[asyncio.Task[None]]) -> int:
     status = 0
     for task in done:
         error = task.exception()

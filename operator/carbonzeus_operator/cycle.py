@@ -6,6 +6,7 @@ Every part that fails (an agent, a provider, a report) fails alone: it is said w
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -88,11 +89,10 @@ class Cycle:
                 self.metrics.failed_rounds.inc()
                 log.warning("this round was cut short: %s", error)
             self.metrics.round_seconds.observe((self.clock() - began).total_seconds())
-            try:
-                await asyncio.wait_for(self._news.wait(), self.settings.cycle_seconds)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self.settings.cycle_seconds):
+                    await self._news.wait()
                 await asyncio.sleep(COALESCE_S)
-            except TimeoutError:
-                pass
 
     async def round(self) -> None:
         """One round."""

@@ -6,7 +6,7 @@ write annotations or finalizers onto objects that are not ours.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -32,13 +32,20 @@ Observe = Callable[[kube.Kind, str | None, dict[str, Any]], None]
 """Called with the kind, the event type (None for the initial listing, ADDED, MODIFIED, DELETED) and the raw object."""
 
 
-def registry(connection: kube.Kube, observe: Observe) -> kopf.OperatorRegistry:
-    """One event handler a kind, and the login."""
+Stop = Callable[[], Awaitable[None]]
+
+
+def registry(connection: kube.Kube, observe: Observe, stop: Stop) -> kopf.OperatorRegistry:
+    """One event handler a kind, the login, and what to stop when a signal ends the process."""
     found = kopf.OperatorRegistry()
 
     @kopf.on.login(registry=found)
     async def login(**_: Any) -> kopf.ConnectionInfo:
         return kopf.ConnectionInfo(**await connection.connection(), expiration=datetime.now(UTC) + RELOGIN)
+
+    @kopf.on.cleanup(registry=found)
+    async def cleanup(**_: Any) -> None:
+        await stop()
 
     for kind in WATCHED:
         _watch(found, kind, observe)
@@ -63,8 +70,11 @@ def settings() -> kopf.OperatorSettings:
     return found
 
 
-async def watch(connection: kube.Kube, observe: Observe, *, ready: Any = None) -> None:
-    """Watches until cancelled or told to stop by a signal (SIGTERM, SIGINT), which kopf handles."""
+async def watch(connection: kube.Kube, observe: Observe, stop: Stop) -> None:
+    """Watches until cancelled or told to stop by a signal (SIGTERM, SIGINT), which kopf handles.
+
+    `stop` is called before the watches end: kopf waits for every task that was begun since it runs.
+    """
     await kopf.operator(
-        registry=registry(connection, observe), settings=settings(), clusterwide=True, standalone=True, ready_flag=ready
+        registry=registry(connection, observe, stop), settings=settings(), clusterwide=True, standalone=True
     )
