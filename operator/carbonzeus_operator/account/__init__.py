@@ -6,8 +6,9 @@ says what came of it, `encode` and `decode` carry the account through the status
 
 from carbonzeus_operator.account.cells import cuts
 from carbonzeus_operator.account.codec import decode, encode
-from carbonzeus_operator.account.folding import begin, fold, folded_until, observe
+from carbonzeus_operator.account.folding import begin, fold, folded_until
 from carbonzeus_operator.account.model import Account, Cell, Cursor, JobPod, Settled, Span, State
+from carbonzeus_operator.account.observation import observe
 from carbonzeus_operator.account.results import Coverage, Figures, coverage, figures, slowdown
 from carbonzeus_operator.account.settlement import settle, wanted
 from carbonzeus_operator.account.statement import carbon_text, coverage_statement, energy_text, statement

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 from carbonzeus_operator.account.model import Account, Cell, Cursor, JobPod, Model, Settled, Span, State
 from carbonzeus_operator.errors import InvalidSpec
+from carbonzeus_operator.resources.quantity import format_decimal, parse_decimal
 from carbonzeus_operator.resources.report import (
     CursorStatus,
     Ledger,
@@ -44,6 +45,7 @@ def encode(account: Account) -> Ledger:
                 ended=pod.ended,
                 leader=pod.leader,
                 clock_gpu=pod.clock_gpu,
+                clock_limit_watts=None if pod.clock_limit_w is None else format_decimal(pod.clock_limit_w, 6),
             )
             for pod in account.pods
         ),
@@ -84,7 +86,17 @@ def decode(ledger: Ledger) -> Account:
     return Account(
         cursors={cursor.ledger_id: Cursor(cursor.seq, cursor.until) for cursor in ledger.cursors},
         pods=tuple(
-            JobPod(pod.uid, pod.name, pod.product, pod.gpus, pod.started, pod.ended, pod.leader, pod.clock_gpu)
+            JobPod(
+                uid=pod.uid,
+                name=pod.name,
+                product=pod.product,
+                gpus=pod.gpus,
+                started=pod.started,
+                ended=pod.ended,
+                leader=pod.leader,
+                clock_gpu=pod.clock_gpu,
+                clock_limit_w=None if pod.clock_limit_watts is None else parse_decimal(pod.clock_limit_watts),
+            )
             for pod in ledger.pods
         ),
         running=tuple(Span(span.start, span.end) for span in ledger.running),

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from itertools import pairwise
 
 from carbonzeus_operator.account.cells import cells_between, cuts, overlap_us, share, to_us
-from carbonzeus_operator.account.model import MAX_PODS, MAX_SPANS, Account, Cell, Cursor, JobPod, Model, Span
-from carbonzeus_operator.account.terms import LimitStep, Product, Terms
+from carbonzeus_operator.account.model import Account, Cell, Cursor, JobPod, Model
+from carbonzeus_operator.account.observation import CLOCK_STEP
+from carbonzeus_operator.account.settlement import bounded
+from carbonzeus_operator.account.speed import Speed, speed_of
+from carbonzeus_operator.account.terms import LimitStep, Terms
 from carbonzeus_operator.grid.series import Series
 from carbonzeus_wire import EnergyRecord, Quality
 
 _NJ_PER_MJ = 1_000_000
 _NJ_PER_W_US = 1_000
-_CLOCK_STEP = timedelta(seconds=1)
-"""Kubernetes tells the ends of containers in whole seconds, cut off."""
 _FAR_US = 2**62
 
 
@@ -35,30 +36,6 @@ def folded_until(account: Account, ledger_ids: Iterable[str]) -> datetime:
     known = [account.cursors.get(ledger_id) for ledger_id in ledger_ids]
     ends = [cursor.until if cursor is not None else None for cursor in known]
     return min((end or datetime.fromtimestamp(0, UTC) for end in ends), default=datetime.fromtimestamp(0, UTC))
-
-
-def observe(account: Account, pods: Iterable[JobPod], *, running_since: datetime | None, now: datetime) -> Account:
-    """Takes what the cluster shows: the job's pods with GPUs, and since when all workers run (None: they do not).
-
-    A pod that is no longer shown has ended now, unless its end was seen. A wrong end is set right when it shows again.
-    """
-    shown = {pod.uid: pod for pod in pods}
-    known = {pod.uid: pod for pod in account.pods}
-    merged = [replace(pod, ended=now) if pod.ended is None and pod.uid not in shown else pod for pod in known.values()]
-    merged = [
-        replace(shown[pod.uid], started=min(pod.started, shown[pod.uid].started), clock_gpu=pod.clock_gpu)
-        if pod.uid in shown
-        else pod
-        for pod in merged
-    ]
-    merged += [pod for uid, pod in shown.items() if uid not in known]
-    kept, retired_us = _within_bounds(merged)
-    return replace(
-        account,
-        pods=kept,
-        retired_us=account.retired_us + retired_us,
-        running=_spans(account.running, kept, running_since, now)[-MAX_SPANS:],
-    )
 
 
 def fold(
@@ -97,37 +74,6 @@ def fold(
     return working.done({**account.cursors, ledger_id: Cursor(fresh[-1].seq, until)})
 
 
-def _within_bounds(pods: Sequence[JobPod]) -> tuple[tuple[JobPod, ...], int]:
-    """The pods to remember, and the GPU time [us] of those to forget."""
-    if len(pods) <= MAX_PODS:
-        return tuple(pods), 0
-    ended = sorted((pod.ended, pod.uid) for pod in pods if pod.ended is not None)
-    forgotten = {uid for _, uid in ended[: len(pods) - MAX_PODS]}
-    retired_us = sum(
-        pod.gpus * max(to_us(pod.ended) - to_us(pod.started), 0)
-        for pod in pods
-        if pod.uid in forgotten and pod.ended is not None
-    )
-    return tuple(pod for pod in pods if pod.uid not in forgotten), retired_us
-
-
-def _spans(
-    before: tuple[Span, ...], pods: Sequence[JobPod], running_since: datetime | None, now: datetime
-) -> tuple[Span, ...]:
-    last = before[-1] if before else None
-    if last is not None and last.end is None:
-        if running_since is not None and running_since <= last.start:
-            return before
-        ends = [pod.ended + _CLOCK_STEP for pod in pods if pod.ended is not None and pod.ended > last.start]
-        end = min([*ends, running_since or now, now])
-        before = (*before[:-1], Span(last.start, end)) if end > last.start else before[:-1]
-        last = before[-1] if before else None
-    if running_since is None:
-        return before
-    start = running_since if last is None or last.end is None else max(running_since, last.end)
-    return (*before, Span(start))
-
-
 @dataclass(slots=True)
 class _Sum:
     """A cell that is being added to."""
@@ -158,19 +104,6 @@ class _Sum:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class _Speed:
-    """What the limits of a stretch of time mean. Powers relative to that at the measured limit."""
-
-    r: float
-    """Throughput at the limit that counts."""
-    r_measured: float
-    """Throughput at the limit that really held."""
-    power: float = 1.0
-    reference_power: float | None = None
-    """None: no curve."""
-
-
 class _Working:
     """An account being added to."""
 
@@ -199,22 +132,25 @@ class _Working:
         found = [
             pod
             for pod in self._by_name.get(record.pod or "", ())
-            if record.end > pod.started and (pod.ended is None or record.start < pod.ended + _CLOCK_STEP)
+            if record.end > pod.started and (pod.ended is None or record.start < pod.ended + CLOCK_STEP)
         ]
         return max(found, key=lambda pod: pod.started, default=None)
 
     def add(self, record: EnergyRecord, pod: JobPod) -> None:
         start_us, end_us = to_us(record.start), to_us(record.end)
         product = self._terms.products.get(pod.product)
-        measured = record.quality is not Quality.GAP
+        # Nobody saw the limit of a gap: an agent that is killed leaves the last one in force.
+        held_w = pod.clock_limit_w if record.limit_watts is None else record.limit_watts
         pieces = [
-            (low, high, _speed(record, product, limit_w)) for low, high, limit_w in self._pieces(start_us, end_us)
+            (low, high, speed_of(record, product, held_w, limit_w))
+            for low, high, limit_w in self._pieces(start_us, end_us)
         ]
-        if measured:
+        if record.quality is not Quality.GAP:
             self._measured_us += end_us - start_us
             self._add_energy(record, pod.product, pieces)
         if pod.leader:
-            self._add_time(record, pod, pieces, measured=measured)
+            self._add_time(record, pod, pieces)
+            self.pods[pod.uid] = replace(self.pods[pod.uid], clock_limit_w=held_w)
 
     def done(self, cursors: Mapping[str, Cursor]) -> Account:
         account = self._account
@@ -230,7 +166,7 @@ class _Working:
                 frontier_lag_us += added.elapsed_us - added.work_us
             for product, model in added.models.items():
                 models[product] = models.get(product, Model()) + model
-        return replace(
+        folded = replace(
             account,
             cursors=cursors,
             pods=tuple(self.pods.values()),
@@ -244,6 +180,7 @@ class _Working:
             models=models,
             cells=tuple(cells[key] for key in sorted(cells)),
         )
+        return bounded(folded, self._terms)
 
     def _pieces(self, start_us: int, end_us: int) -> Iterator[tuple[int, int, float | None]]:
         """The record's time cut at the steps of the limits that would have held; without them, whole."""
@@ -254,7 +191,7 @@ class _Working:
         for low, high in pairwise(bounds):
             yield low, high, next((limit_w for at, limit_w in reversed(self._steps) if at <= low), None)
 
-    def _add_energy(self, record: EnergyRecord, product: str, pieces: Sequence[tuple[int, int, _Speed]]) -> None:
+    def _add_energy(self, record: EnergyRecord, product: str, pieces: Sequence[tuple[int, int, Speed]]) -> None:
         start_us, whole_us = to_us(record.start), to_us(record.end) - to_us(record.start)
         total_nj = record.energy_millijoules * _NJ_PER_MJ
         host_nj_per_us = self._terms.host_w_per_gpu * _NJ_PER_W_US
@@ -282,23 +219,26 @@ class _Working:
                 )
         self._energy_mj += (counted_nj + _NJ_PER_MJ // 2) // _NJ_PER_MJ
 
-    def _add_time(
-        self, record: EnergyRecord, pod: JobPod, pieces: Sequence[tuple[int, int, _Speed]], *, measured: bool
-    ) -> None:
-        """Elapsed and work. The leader's records are the clock: with steps, those of the GPU that carries them."""
+    def _add_time(self, record: EnergyRecord, pod: JobPod, pieces: Sequence[tuple[int, int, Speed]]) -> None:
+        """Elapsed and work. The leader's records are the clock: with steps, those of the GPU that carries them.
+
+        Time in which nobody looked at the steps is judged by the curve: leaving it out would hide a slowdown.
+        """
         self._progress_milli += round((record.progress or 0.0) * 1000)
-        rate = self._terms.reference_rate if self._terms.progress else None
         if not self._terms.progress:
-            gpus = max(pod.gpus, 1)
-        elif pod.clock_gpu == record.gpu_uuid:
-            gpus = 1
-        else:
-            if not pod.clock_gpu and record.progress:
-                self.pods[pod.uid] = replace(pod, clock_gpu=record.gpu_uuid)
-                self._add_first_steps(record, pieces, rate)
-            return
-        if not measured and record.progress is None:
-            return
+            self._run_clock(record, pieces, None, max(pod.gpus, 1))
+        elif pod.clock_gpu == record.gpu_uuid or (pod.clock_gpu and record.progress is not None):
+            self.pods[pod.uid] = replace(pod, clock_gpu=record.gpu_uuid)
+            rate = None if record.progress is None else self._terms.reference_rate
+            self._run_clock(record, pieces, rate, 1)
+        elif not pod.clock_gpu and record.progress:
+            self.pods[pod.uid] = replace(pod, clock_gpu=record.gpu_uuid)
+            self._start_clock(record, pieces, self._terms.reference_rate)
+
+    def _run_clock(
+        self, record: EnergyRecord, pieces: Sequence[tuple[int, int, Speed]], rate: float | None, gpus: int
+    ) -> None:
+        """Adds the record's share of elapsed and work: by its steps, or by the curve where `rate` is None."""
         ran_us = sum(overlap_us(low, high, self._running) for low, high, _ in pieces)
         step_us = 0.0 if rate is None else (record.progress or 0.0) / rate * 1e6
         done_us = 0
@@ -318,9 +258,7 @@ class _Working:
                 into.elapsed_us += elapsed_us
                 into.work_us += work_us
 
-    def _add_first_steps(
-        self, record: EnergyRecord, pieces: Sequence[tuple[int, int, _Speed]], rate: float | None
-    ) -> None:
+    def _start_clock(self, record: EnergyRecord, pieces: Sequence[tuple[int, int, Speed]], rate: float | None) -> None:
         """The clock starts somewhere inside the record with the first steps: as much before its end as they take.
 
         So start-up time belongs to nobody, and the steps count as work.
@@ -339,36 +277,3 @@ class _Working:
             into = self._sums.setdefault((low, high), _Sum())
             into.elapsed_us += stop_us - begin_us
             into.work_us += share(work_us, stop_us, elapsed_us) - share(work_us, begin_us, elapsed_us)
-
-
-def _speed(record: EnergyRecord, product: Product | None, instead_w: float | None) -> _Speed:
-    if product is None:
-        return _Speed(1.0, 1.0)
-    measured_w = product.reference_limit_w if record.limit_watts is None else record.limit_watts
-    if product.curve is None:
-        bound = _lower_bound(record, product, measured_w)
-        return _Speed(bound, bound)
-    reference_power_w, _ = product.curve.at(product.reference_limit_w)
-    power_w, r = product.curve.at(measured_w)
-    if instead_w is None:
-        return _Speed(r, r, 1.0, reference_power_w / power_w)
-    would_w, would_r = product.curve.at(instead_w)
-    return _Speed(would_r, r, would_w / power_w, reference_power_w / power_w)
-
-
-def _lower_bound(record: EnergyRecord, product: Product, limit_w: float) -> float:
-    """What does not depend on a clock does not slow down with it: the lower of both ratios bounds r from below.
-
-    Without clocks the share of the limit does: speed falls slower than power.
-    """
-    if limit_w >= product.reference_limit_w:
-        return 1.0
-    ratios = [
-        mean / reference
-        for mean, reference in (
-            (record.mean_sm_clock_mhz, product.reference_sm_mhz),
-            (record.mean_memory_clock_mhz, product.reference_memory_mhz),
-        )
-        if mean is not None and reference is not None
-    ]
-    return min([1.0, *ratios]) if len(ratios) == 2 else limit_w / product.reference_limit_w

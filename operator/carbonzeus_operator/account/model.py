@@ -11,13 +11,6 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
-MAX_CELLS = 2048
-"""Unsettled cells an account keeps: 21 days at 15 minutes. Beyond, the oldest are settled with what is known."""
-MAX_PODS = 512
-"""Pods an account remembers. Beyond, those that ended first are forgotten; their late records no longer count."""
-MAX_SPANS = 64
-"""Spans of running an account remembers, for records that are still to come."""
-
 
 @dataclass(frozen=True, slots=True)
 class JobPod:
@@ -36,7 +29,9 @@ class JobPod:
     leader: bool = False
     """It counts the job's steps (rank 0); its records are the job's clock. One at a time."""
     clock_gpu: str = ""
-    """UUID of the GPU whose records carried the first step; empty before. Set by `fold`."""
+    """UUID of the GPU whose records carry the steps; empty before the first. Set by `fold`."""
+    clock_limit_w: float | None = None
+    """Of the leader: the limit of its newest record, which a gap after it is judged by. Set by `fold`."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,9 +7,10 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from carbonzeus_operator.account.cells import from_us, to_us
-from carbonzeus_operator.account.model import MAX_CELLS, Account, Cell, Settled, State
+from carbonzeus_operator.account.model import Account, Cell, Settled, State
 from carbonzeus_operator.account.terms import Terms
 from carbonzeus_operator.grid.series import Series
+from carbonzeus_operator.resources.report import MAX_CELLS
 
 _PG_DIVISOR = 3_600_000_000_000_000_000
 """nJ · ng/kWh · millionths of PUE -> pg: 3.6e6 J a kWh, 1e-9 · 1e-9 · 1e-6 · 1e12."""
@@ -63,16 +64,20 @@ def settle(
             closing.add(valued, forced=not final)
         else:
             kept.append(valued)
-    for cell in kept[: max(len(kept) - MAX_CELLS, 0)]:
+    return replace(account, cells=tuple(kept), settled=closing.sums, frontier_lag_us=frontier_us)
+
+
+def bounded(account: Account, terms: Terms) -> Account:
+    """The account within the cells that a status may hold: the oldest are closed with what is known of them."""
+    beyond = len(account.cells) - MAX_CELLS
+    if beyond <= 0:
+        return account
+    closing, frontier_us = _Closing(account.settled, terms), account.frontier_lag_us
+    for cell in account.cells[:beyond]:
         closing.add(cell, forced=True)
         if cell.lag_us is None:
             frontier_us += cell.elapsed_us - cell.work_us
-    return replace(
-        account,
-        cells=tuple(kept[max(len(kept) - MAX_CELLS, 0) :]),
-        settled=closing.sums,
-        frontier_lag_us=frontier_us,
-    )
+    return replace(account, cells=account.cells[beyond:], settled=closing.sums, frontier_lag_us=frontier_us)
 
 
 def carbon_pg(energy_nj: int, intensity_ngkwh: int, terms: Terms) -> int:

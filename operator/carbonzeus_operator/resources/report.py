@@ -14,9 +14,12 @@ from carbonzeus_operator.resources.resource import AGE, Column, Resource
 from carbonzeus_wire.base import Instant
 
 MAX_CURSORS = 1024
-MAX_PODS = 512
+MAX_PODS = 1024
+"""Pods an account remembers. Beyond, those that ended first are forgotten; their late records no longer count."""
 MAX_SPANS = 64
+"""Spans of running an account remembers, for records that are still to come."""
 MAX_CELLS = 2048
+"""Unsettled cells an account keeps: 21 days at 15 minutes. Beyond, the oldest are settled with what is known."""
 
 LARGEST = 2**53 - 1
 """The largest whole number that JSON numbers hold exactly; the API server compares bounds as such."""
@@ -144,6 +147,8 @@ class PodStatus(Part):
     """It counts the job's steps."""
     clock_gpu: Annotated[str, Field(max_length=128, alias="clockGPU")] = ""
     """UUID of the GPU whose records carry the steps; empty before the first step."""
+    clock_limit_watts: DecimalString | None = None
+    """Power limit of the newest record of the pod that counts the steps, in watts."""
 
 
 class SpanStatus(Part):
@@ -203,7 +208,7 @@ class Ledger(Part):
             json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["uid"]},
         ),
     ] = ()
-    """Pods of the job. Beyond 512 those that ended first are dropped."""
+    """Pods of the job. Beyond 1024 those that ended first are dropped."""
     running: Annotated[tuple[SpanStatus, ...], Field(max_length=MAX_SPANS)] = ()
     """When all workers ran; the newest 64 spans."""
     energy_millijoules: Digits = "0"
