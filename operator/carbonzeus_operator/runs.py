@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from carbonzeus_operator import account as accounts
 from carbonzeus_operator.account import Account, JobPod, LimitStep, Product, Terms
@@ -20,6 +20,10 @@ from carbonzeus_operator.world.objects import Job, Key, Pod, all_running_since
 from carbonzeus_operator.world.picture import Picture, Report
 from carbonzeus_operator.world.snapshot import ActivePlan, JobView, Measured, NodeView, Snapshot
 from carbonzeus_wire import EnergyRecord
+
+LAST_RECORDS = timedelta(seconds=2)
+"""How long after a pod's end its last record may end: Kubernetes tells the end in whole seconds, cut off, and an agent looks
+every second who holds the GPUs."""
 
 
 @dataclass(slots=True)
@@ -74,7 +78,7 @@ class Run:
         last = max((pod.ended for pod in self.account.pods if pod.ended is not None), default=None)
         if any(pod.ended is None for pod in self.account.pods):
             return False
-        return last is None or accounts.folded_until(self.account, self.ledgers) >= last
+        return last is None or accounts.folded_until(self.account, self.ledgers) >= last + LAST_RECORDS
 
     def settled_until(self) -> datetime:
         """Up to when all records are in."""

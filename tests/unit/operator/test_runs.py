@@ -8,13 +8,13 @@ from datetime import timedelta
 from carbonzeus_operator import account as accounts
 from carbonzeus_operator.account import Account, Cell, Cursor, JobPod
 from carbonzeus_operator.resources.report import CarbonReportSpec, CarbonReportStatus, JobReference, ReportState
-from carbonzeus_operator.runs import Run, report_key
+from carbonzeus_operator.runs import LAST_RECORDS, Run, report_key
 from carbonzeus_operator.world.picture import Ours
 from tests.unit.operator.world import NOON, job
 
 ENDED = NOON + timedelta(hours=2)
 POD = JobPod("uid-w-0", "ml/w-0", "NVIDIA A40", 1, started=NOON, ended=ENDED, leader=True)
-SETTLED = Account(cursors={"ledger-1": Cursor(7, ENDED)}, pods=(POD,))
+SETTLED = Account(cursors={"ledger-1": Cursor(7, ENDED + LAST_RECORDS)}, pods=(POD,))
 
 
 def finished(account: Account, *, written: Account, state: ReportState = ReportState.FINISHED) -> Run:
@@ -40,7 +40,14 @@ def test_a_run_stays_open_until_its_last_settlement_is_written() -> None:
 def test_a_run_stays_open_while_anything_is_missing() -> None:
     """An unsettled cell, records that are not in, a report that does not say Finished."""
     unsettled = replace(SETTLED, cells=(Cell(0, 900_000_000),))
-    late = replace(SETTLED, cursors={"ledger-1": Cursor(6, ENDED - timedelta(seconds=1))})
+    late = replace(SETTLED, cursors={"ledger-1": Cursor(6, ENDED)})
     assert not finished(unsettled, written=unsettled).closed
     assert not finished(late, written=late).closed
     assert not finished(SETTLED, written=SETTLED, state=ReportState.ENFORCING).closed
+
+
+def test_the_last_record_is_waited_for_beyond_the_whole_second_that_kubernetes_tells() -> None:
+    """A pod that ended at 14:00:00.8 reads as ended at 14:00:00: a record up to there is not the last one."""
+    first = replace(SETTLED, cursors={"ledger-1": Cursor(6, ENDED + timedelta(milliseconds=500))})
+    assert not finished(first, written=first).all_in
+    assert finished(SETTLED, written=SETTLED).all_in
