@@ -1,6 +1,8 @@
 """Who leads: a coordination Lease. Its `leaseTransitions` is the fencing term that agents check.
 
 A candidate trusts no clock but its own monotonic one: a lease is free when its record has not changed for its duration.
+The term only looks at the calendar to stay above all earlier ones where the Lease was deleted (with its namespace, say):
+agents remember the highest term they ever saw, and would refuse a leader that counts from 1 again.
 """
 
 from __future__ import annotations
@@ -76,9 +78,10 @@ class Leader:
         lease = await self.kube.get(LEASE, self.name, self.namespace)
         try:
             if lease is None:
-                body: Raw = {"metadata": {"name": self.name, "namespace": self.namespace}, "spec": self._spec(1)}
+                term = _term_after(0)
+                body: Raw = {"metadata": {"name": self.name, "namespace": self.namespace}, "spec": self._spec(term)}
                 await self.kube.create(LEASE, body, self.namespace)
-                return self._won(1, started)
+                return self._won(term, started)
             spec = lease.get("spec") or {}
             if spec.get("holderIdentity") == self.identity and self.term is not None:
                 lease["spec"] = {**spec, "renewTime": _now()}
@@ -86,7 +89,7 @@ class Leader:
                 return self._won(self.term, started)
             if not self._is_free(spec):
                 return None
-            term = int(spec.get("leaseTransitions") or 0) + 1
+            term = _term_after(int(spec.get("leaseTransitions") or 0))
             lease["spec"] = self._spec(term)
             await self.kube.replace(LEASE, lease)
             return self._won(term, started)
@@ -114,6 +117,11 @@ class Leader:
         self.term = term
         self._renewed_at = started
         return term
+
+
+def _term_after(transitions: int) -> int:
+    """The next term: at least the tens of seconds since 1970, which fit into the field's 32 bits for centuries."""
+    return max(transitions + 1, int(time.time()) // 10)
 
 
 def _now() -> str:
