@@ -25,8 +25,10 @@ def wanted(account: Account) -> tuple[datetime, datetime] | None:
     """For which time actuals are needed: from the baseline of the oldest unsettled cell to the end of the newest."""
     if not account.cells:
         return None
-    lags = [account.frontier_lag_us, *(cell.lag_us for cell in account.cells if cell.lag_us is not None)]
-    start_us = account.cells[0].start_us - max(*lags, 0)
+    start_us = min(
+        cell.start_us - max(account.frontier_lag_us if cell.lag_us is None else cell.lag_us, 0)
+        for cell in account.cells
+    )
     return from_us(start_us), from_us(max(cell.end_us for cell in account.cells))
 
 
