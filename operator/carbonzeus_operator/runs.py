@@ -21,9 +21,10 @@ from carbonzeus_operator.world.picture import Picture, Report
 from carbonzeus_operator.world.snapshot import ActivePlan, JobView, Measured, NodeView, Snapshot
 from carbonzeus_wire import EnergyRecord
 
-LAST_RECORDS = timedelta(seconds=2)
-"""How long after a pod's end its last record may end: Kubernetes tells the end in whole seconds, cut off, and an agent looks
-every second who holds the GPUs."""
+LAST_RECORDS = timedelta(seconds=6)
+"""For how long after a pod's end its last record may still come while others of its ledger run on: Kubernetes tells the end
+in whole seconds, cut off; an agent looks every second who holds the GPUs, and lets a record wait some seconds for the
+progress that belongs to it."""
 
 
 @dataclass(slots=True)
