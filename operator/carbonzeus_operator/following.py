@@ -22,8 +22,13 @@ MAX_PUSHED = 4096
 
 
 def credit_now(view: JobView, slowdown: float, rules: Rules, at: datetime) -> float:
-    """The credit [s of work] that the job has at `at`, less what the measurement and the curve may be wrong by."""
-    return _credit(view, slowdown, rules, at) - _margin(view, rules, at)
+    """The credit [s of work] to plan with at `at`: what the job has, less what measurement and curve may be wrong by.
+
+    While the margin is being eaten into, but less than half of it, nothing is to be spent and nothing repaid: else every
+    breath of noise would send the job to its reference limit and back.
+    """
+    credit_s, margin_s = _credit(view, slowdown, rules, at), _margin(view, rules, at)
+    return 0.0 if margin_s / 2 <= credit_s < margin_s else credit_s - margin_s
 
 
 def is_urgent(view: JobView, slowdown: float, rules: Rules, now: datetime) -> bool:
