@@ -1,6 +1,6 @@
 """The account in the status of its report, and back: nothing that a later fold needs is lost on the way.
 
-A cell is one line of numbers in base 36, since the status is bounded and an account may hold 2048 of them:
+A cell is one line of numbers in base 36, since the status is bounded and an account may hold 1536 of them:
 `start length energy host fixed constant hostBaseline elapsed work lag state intensity baselineIntensity`, then for each GPU
 product `index:baseline:reference`, the index into the models of the ledger. Units as in `Cell`; a lag of `-` is not known yet.
 """

@@ -18,8 +18,8 @@ MAX_PODS = 1024
 """Pods an account remembers. Beyond, those that ended first are forgotten; their late records no longer count."""
 MAX_SPANS = 64
 """Spans of running an account remembers, for records that are still to come."""
-MAX_CELLS = 2048
-"""Unsettled cells an account keeps: 21 days at 15 minutes. Beyond, the oldest are settled with what is known."""
+MAX_CELLS = 1536
+"""Unsettled cells an account keeps: 16 days at 15 minutes. Beyond, the oldest are settled with what is known."""
 
 LARGEST = 2**53 - 1
 """The largest whole number that JSON numbers hold exactly; the API server compares bounds as such."""
@@ -238,7 +238,7 @@ class Ledger(Part):
     settled: SettledStatus = SettledStatus()
     """Sums over settled windows."""
     cells: Annotated[tuple[Annotated[str, Field(max_length=2048)], ...], Field(max_length=MAX_CELLS)] = ()
-    """Unsettled windows in time order, one compact line each. Beyond 2048 the oldest are settled with what is known."""
+    """Unsettled windows in time order, one compact line each. Beyond 1536 the oldest are settled with what is known."""
 
 
 class CarbonReportStatus(Part):

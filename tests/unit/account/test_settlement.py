@@ -196,7 +196,7 @@ def test_an_actual_that_never_comes_is_replaced_by_the_forecast():
 
 
 def test_the_report_never_holds_more_cells_than_it_may():
-    """Three weeks without a word from the source: the oldest cells are closed with what is known."""
+    """Two weeks without a word from the source: the oldest cells are closed with what is known."""
     quarters = MAX_CELLS + 10
     account = folded([record(n + 1, 15 * n, 15 * n + 15) for n in range(10)])
     account = settled(account, None, forecast=flat(100))
