@@ -19,6 +19,11 @@ from carbonzeus_wire import EnergyRecord, Quality
 _NJ_PER_MJ = 1_000_000
 _NJ_PER_W_US = 1_000
 _FAR_US = 2**62
+_LEAP = 4
+_LEAP_US = 60_000_000
+"""A counter that rises by more than four times the reference speed, and a minute, leapt."""
+_MOST_STEPS = 1e12
+"""More in one record is no count of steps."""
 
 
 def begin(account: Account, ledger_id: str, seq: int) -> Account:
@@ -124,6 +129,8 @@ class _Working:
         self._modelled_nj = account.modelled_nj
         self._measured_us = account.measured_us
         self._progress_milli = account.progress_milli
+        self._elapsed_us = account.elapsed_us
+        self._work_us = account.work_us
 
     def owner(self, record: EnergyRecord) -> JobPod | None:
         """The job's pod that held the GPU; by name where no plan had told the UID yet."""
@@ -156,12 +163,10 @@ class _Working:
         account = self._account
         cells = {(cell.start_us, cell.end_us): cell for cell in account.cells}
         models = dict(account.models)
-        elapsed_us, work_us, frontier_lag_us = account.elapsed_us, account.work_us, account.frontier_lag_us
+        frontier_lag_us = account.frontier_lag_us
         for key, added in self._sums.items():
             cell = cells.get(key, Cell(*key))
             cells[key] = added.on(cell)
-            elapsed_us += added.elapsed_us
-            work_us += added.work_us
             if cell.lag_us is not None:
                 frontier_lag_us += added.elapsed_us - added.work_us
             for product, model in added.models.items():
@@ -173,8 +178,8 @@ class _Working:
             energy_mj=self._energy_mj,
             modelled_nj=self._modelled_nj,
             measured_us=self._measured_us,
-            elapsed_us=elapsed_us,
-            work_us=work_us,
+            elapsed_us=self._elapsed_us,
+            work_us=self._work_us,
             frontier_lag_us=frontier_lag_us,
             progress_milli=self._progress_milli,
             models=models,
@@ -224,23 +229,33 @@ class _Working:
 
         Time in which nobody looked at the steps is judged by the curve: leaving it out would hide a slowdown.
         """
-        self._progress_milli += round((record.progress or 0.0) * 1000)
+        self._progress_milli += round(min(record.progress or 0.0, _MOST_STEPS) * 1000)
         if not self._terms.progress:
-            self._run_clock(record, pieces, None, max(pod.gpus, 1))
+            self._run_clock(pieces, None, max(pod.gpus, 1))
         elif pod.clock_gpu == record.gpu_uuid or (pod.clock_gpu and record.progress is not None):
             self.pods[pod.uid] = replace(pod, clock_gpu=record.gpu_uuid)
-            rate = None if record.progress is None else self._terms.reference_rate
-            self._run_clock(record, pieces, rate, 1)
+            self._run_clock(pieces, self._counted_us(record), 1)
         elif not pod.clock_gpu and record.progress:
             self.pods[pod.uid] = replace(pod, clock_gpu=record.gpu_uuid)
-            self._start_clock(record, pieces, self._terms.reference_rate)
+            self._start_clock(record, pieces, self._counted_us(record))
 
-    def _run_clock(
-        self, record: EnergyRecord, pieces: Sequence[tuple[int, int, Speed]], rate: float | None, gpus: int
-    ) -> None:
-        """Adds the record's share of elapsed and work: by its steps, or by the curve where `rate` is None."""
+    def _counted_us(self, record: EnergyRecord) -> float | None:
+        """The time that the record's steps take at the reference limit.
+
+        None where nobody looked, where no rate is known, and where the counter leapt, as it does when a job that goes on
+        from a checkpoint sets it anew: that was not done now. After looks that failed it may catch up with what is missing.
+        """
+        rate = self._terms.reference_rate
+        if rate is None or record.progress is None:
+            return None
+        counted_us = record.progress / rate * 1e6
+        missing_us = max(self._elapsed_us - self._work_us, 0)
+        most_us = _LEAP * (to_us(record.end) - to_us(record.start)) + _LEAP_US + missing_us
+        return counted_us if counted_us <= most_us else None
+
+    def _run_clock(self, pieces: Sequence[tuple[int, int, Speed]], counted_us: float | None, gpus: int) -> None:
+        """Adds a record's share of elapsed and work: by its steps, or by the curve where those are None."""
         ran_us = sum(overlap_us(low, high, self._running) for low, high, _ in pieces)
-        step_us = 0.0 if rate is None else (record.progress or 0.0) / rate * 1e6
         done_us = 0
         for piece_start, piece_end, speed in pieces:
             for cell in cells_between(piece_start, piece_end, self.at):
@@ -249,31 +264,33 @@ class _Working:
                 if not here_us:
                     continue
                 elapsed_us = (done_us + here_us) // gpus - done_us // gpus
-                if rate is None:
+                if counted_us is None:
                     work_us = round(here_us / gpus * speed.r)
                 else:
-                    work_us = round(step_us * here_us / ran_us * speed.r / speed.r_measured)
+                    work_us = round(counted_us * here_us / ran_us * speed.r / speed.r_measured)
                 done_us += here_us
-                into = self._sums.setdefault(cell, _Sum())
-                into.elapsed_us += elapsed_us
-                into.work_us += work_us
+                self._count_time(cell, elapsed_us, work_us)
 
-    def _start_clock(self, record: EnergyRecord, pieces: Sequence[tuple[int, int, Speed]], rate: float | None) -> None:
-        """The clock starts somewhere inside the record with the first steps: as much before its end as they take.
+    def _edge_clock(self, record: EnergyRecord, speed: Speed, rate: float, *, starting: bool) -> None:
+        """The clock starts somewhere inside the record with the first steps, or stops with the last: for as long as they take.
 
-        So start-up time belongs to nobody, and the steps count as work.
+        So start-up and tear-down time belong to nobody, and the steps count as work.
         """
-        if rate is None or not record.progress:
-            return
-        end_us = to_us(record.end)
-        work_us = round(record.progress / rate * 1e6)
-        speed = pieces[-1][2]
-        elapsed_us = min(round(work_us / max(speed.r_measured, 1e-6)), end_us - to_us(record.start))
+        start_us, end_us = to_us(record.start), to_us(record.end)
+        work_us = round((record.progress or 0.0) / rate * 1e6)
+        elapsed_us = min(round(work_us / max(speed.r_measured, 1e-6)), end_us - start_us)
         if speed.r != speed.r_measured:
             work_us = round(work_us * speed.r / speed.r_measured)
-        from_us = end_us - elapsed_us
-        for low, high in cells_between(from_us, end_us, self.at):
-            begin_us, stop_us = max(low, from_us) - from_us, min(high, end_us) - from_us
-            into = self._sums.setdefault((low, high), _Sum())
-            into.elapsed_us += stop_us - begin_us
-            into.work_us += share(work_us, stop_us, elapsed_us) - share(work_us, begin_us, elapsed_us)
+        from_us = end_us - elapsed_us if starting else start_us
+        until_us = from_us + elapsed_us
+        for low, high in cells_between(from_us, until_us, self.at):
+            begin_us, stop_us = max(low, from_us) - from_us, min(high, until_us) - from_us
+            part_us = share(work_us, stop_us, elapsed_us) - share(work_us, begin_us, elapsed_us)
+            self._count_time((low, high), stop_us - begin_us, part_us)
+
+    def _count_time(self, cell: tuple[int, int], elapsed_us: int, work_us: int) -> None:
+        into = self._sums.setdefault(cell, _Sum())
+        into.elapsed_us += elapsed_us
+        into.work_us += work_us
+        self._elapsed_us += elapsed_us
+        self._work_us += work_us

@@ -8,7 +8,7 @@ from carbonzeus_operator.account.model import Account
 from carbonzeus_operator.account.results import coverage, figures
 from carbonzeus_operator.account.terms import Terms
 from carbonzeus_operator.resources.quantity import format_percent
-from carbonzeus_operator.resources.report import CoverageStatus, Figures
+from carbonzeus_operator.resources.report import LARGEST, CoverageStatus, Figures
 
 _US_PER_MS = 1000
 _ENERGY = ((3.6e12, "MWh"), (3.6e9, "kWh"), (3.6e6, "Wh"), (3.6e3, "mWh"))
@@ -37,7 +37,7 @@ def statement(account: Account, terms: Terms) -> Figures:
         timing=percent(result.timing_ug),
         elapsed_milliseconds=max(account.elapsed_us, 0) // _US_PER_MS,
         work_milliseconds=max(account.work_us, 0) // _US_PER_MS,
-        progress_thousandths=account.progress_milli,
+        progress_thousandths=min(account.progress_milli, LARGEST),
     )
 
 

@@ -59,7 +59,7 @@ def cells(draw: st.DrawFn) -> Cell:
 
 accounts = st.builds(
     Account,
-    cursors=st.dictionaries(words, st.builds(Cursor, amounts, st.none() | instants), max_size=4),
+    cursors=st.dictionaries(words, st.builds(Cursor, st.integers(0, 2**53 - 1), st.none() | instants), max_size=4),
     pods=st.lists(pods, max_size=4).map(tuple),
     running=st.lists(spans, max_size=4).map(tuple),
     energy_mj=amounts,

@@ -21,6 +21,7 @@ from carbonzeus_operator.account import (
     fold,
     folded_until,
     slowdown,
+    statement,
 )
 from carbonzeus_operator.account.model import Cursor
 from carbonzeus_wire import EnergyRecord, Quality
@@ -229,6 +230,56 @@ def test_the_first_steps_at_a_low_limit_count_as_slow():
     """The clock is started by as much time as the steps take at the limit that held."""
     account = folded([record(1, 0, 10, limit_w=200, progress=600.0)], terms=STEPS)
     assert (account.elapsed_s, account.work_s) == (120, 60)
+
+
+@pytest.mark.parametrize("leap", [50_000.0, 1e300])
+def test_a_counter_that_leaps_is_not_work(leap: float):
+    """A job that goes on from a checkpoint sets its counter to where it was: the time is judged by the curve instead."""
+    page = [record(1, 0, 10, progress=6000.0), record(2, 10, 20, limit_w=200, progress=leap)]
+    account = folded(page, terms=STEPS)
+    assert (account.elapsed_s, account.work_s) == (1200, 900)
+    assert decode(encode(account)) == account
+    assert statement(account, STEPS).progress_thousandths >= 56_000_000
+
+
+def test_steps_that_could_not_be_read_are_counted_when_they_can():
+    """The endpoint was silent for an hour: the counter's rise of that hour comes at once and is no leap."""
+    page = [record(1, 0, 5, progress=3000.0)]
+    page += [record(n + 2, 5 * n + 5, 5 * n + 10, progress=0.0) for n in range(12)]
+    page += [record(14, 65, 70, progress=39_000.0)]
+    account = folded(page, terms=STEPS)
+    assert (account.elapsed_s, account.work_s) == (4200, 4200)
+
+
+def test_a_first_count_that_leaps_starts_the_clock_at_its_end():
+    """Nothing is known of that record's time: neither elapsed nor work, and from there on the clock runs."""
+    account = folded([record(1, 0, 10, progress=50_000.0), record(2, 10, 20, progress=6000.0)], terms=STEPS)
+    assert (account.elapsed_s, account.work_s) == (600, 600)
+
+
+def test_a_step_that_takes_longer_than_a_record_is_work():
+    """A step every 40 seconds, records of one second: the step counts whole when it comes."""
+    terms = replace(STEPS, reference_rate=1 / 40)
+    page = [record(1, 0, 2, progress=3.0)]
+    page += [record(n + 2, 2 + n / 60, 2 + (n + 1) / 60, progress=1.0 if n == 39 else 0.0) for n in range(40)]
+    account = folded(page, terms=terms)
+    assert (account.elapsed_s, account.work_s) == pytest.approx((160, 160))
+
+
+def test_tear_down_belongs_to_nobody():
+    """Two minutes of steps, then three of saving the model: the clock stops with the last step."""
+    ended = replace(POD, ended=at(14))
+    page = [record(1, 0, 10, progress=6000.0), record(2, 10, 15, progress=1200.0)]
+    account = fold(running(ended), LEDGER, page, STEPS)
+    assert (account.elapsed_s, account.work_s) == (720, 720)
+
+
+def test_the_last_steps_at_a_low_limit_count_as_slow():
+    """As the first ones do."""
+    ended = replace(POD, ended=at(14))
+    page = [record(1, 0, 10, progress=6000.0), record(2, 10, 15, limit_w=200, progress=1200.0)]
+    account = fold(running(ended), LEDGER, page, STEPS)
+    assert (account.elapsed_s, account.work_s) == (600 + 240, 720)
 
 
 def test_steps_of_other_gpus_do_not_exist_for_the_clock():
