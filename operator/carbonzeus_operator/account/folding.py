@@ -234,10 +234,16 @@ class _Working:
             self._run_clock(pieces, None, max(pod.gpus, 1))
         elif pod.clock_gpu == record.gpu_uuid or (pod.clock_gpu and record.progress is not None):
             self.pods[pod.uid] = replace(pod, clock_gpu=record.gpu_uuid)
-            self._run_clock(pieces, self._counted_us(record), 1)
+            counted_us = self._counted_us(record)
+            if counted_us is not None and pod.ended is not None and record.end > pod.ended:
+                self._edge_clock(record, pieces[0][2], counted_us, starting=False)
+            else:
+                self._run_clock(pieces, counted_us, 1)
         elif not pod.clock_gpu and record.progress:
             self.pods[pod.uid] = replace(pod, clock_gpu=record.gpu_uuid)
-            self._start_clock(record, pieces, self._counted_us(record))
+            counted_us = self._counted_us(record)
+            if counted_us is not None:
+                self._edge_clock(record, pieces[-1][2], counted_us, starting=True)
 
     def _counted_us(self, record: EnergyRecord) -> float | None:
         """The time that the record's steps take at the reference limit.
@@ -271,13 +277,13 @@ class _Working:
                 done_us += here_us
                 self._count_time(cell, elapsed_us, work_us)
 
-    def _edge_clock(self, record: EnergyRecord, speed: Speed, rate: float, *, starting: bool) -> None:
+    def _edge_clock(self, record: EnergyRecord, speed: Speed, counted_us: float, *, starting: bool) -> None:
         """The clock starts somewhere inside the record with the first steps, or stops with the last: for as long as they take.
 
         So start-up and tear-down time belong to nobody, and the steps count as work.
         """
         start_us, end_us = to_us(record.start), to_us(record.end)
-        work_us = round((record.progress or 0.0) / rate * 1e6)
+        work_us = round(counted_us)
         elapsed_us = min(round(work_us / max(speed.r_measured, 1e-6)), end_us - start_us)
         if speed.r != speed.r_measured:
             work_us = round(work_us * speed.r / speed.r_measured)
