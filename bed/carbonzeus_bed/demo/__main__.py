@@ -50,7 +50,7 @@ def summarise(evidence: Evidence) -> None:
             continue
         print(
             f"{job.name}: saved {report.saved} ({report.saved_ug / 1e6:.2f} g of {report.baseline_ug / 1e6:.2f} g)"
-            f" = {report.efficiency} efficiency + {report.timing} timing, {report.slowdown} slower"
+            f": {report.efficiency} by efficiency and {report.timing} by timing; {report.slowdown} slower"
         )
 
 

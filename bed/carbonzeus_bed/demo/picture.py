@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import matplotlib as mpl
@@ -75,11 +75,11 @@ def _carbon(axes: Axes, frames: Sequence[Frame]) -> None:
     axes.fill_between(hours, carbon_g, baseline_g, color="#1b9e77", alpha=0.3, linewidth=0)
     last = frames[-1].reports.get(DUO.name) if frames else None
     if last is not None and last.saved_ug is not None and hours:
-        axes.annotate(
-            f"saved {last.saved_ug / 1e6:.2f} g ({last.saved})\n{last.efficiency} efficiency, {last.timing} timing",
-            (hours[-1], (carbon_g[-1] + baseline_g[-1]) / 2),
-            xytext=(0.98, 0.12),
-            textcoords="axes fraction",
+        axes.text(
+            0.98,
+            0.08,
+            f"saved {last.saved_ug / 1e6:.2f} g, {last.saved}:\n{last.efficiency} efficiency, {last.timing} timing",
+            transform=axes.transAxes,
             ha="right",
             fontsize=10,
             color="#11694f",
@@ -91,11 +91,12 @@ def _carbon(axes: Axes, frames: Sequence[Frame]) -> None:
 
 
 def _steps(intervals: Iterable[Grid], replay: Replay) -> tuple[list[float], list[float]]:
-    intervals = list(intervals)
+    """Corners of the steps, as far as the picture goes."""
+    end = replay.recorded_start + timedelta(hours=HOURS)
+    intervals = [each for each in intervals if each.start < end]
     starts = [replay.hours(replay.wall(each.start)) for each in intervals]
-    end = replay.hours(replay.wall(intervals[-1].end))
     values = [each.gco2_per_kwh for each in intervals]
-    return [*starts, end], [*values, values[-1]]
+    return [*starts, replay.hours(replay.wall(intervals[-1].end))], [*values, values[-1]]
 
 
 def _limits_of(truth: Truth, job: Job, replay: Replay) -> tuple[list[float], list[float]]:

@@ -43,8 +43,8 @@ def line(frame: Frame) -> str:
     for job in JOBS:
         report = frame.reports.get(job.name)
         if report is not None:
-            behind = f"{report.slowdown or '-'} behind"
-            parts.append(f"{job.name} {report.state} {report.limit or '-'}, {behind}, saved {report.saved or '-'}")
+            state = f"{report.state} {report.limit}".strip()
+            parts.append(f"{job.name} {state}, {report.slowdown or '-'} behind, saved {report.saved or '-'}")
         else:
             parts.append(f"{job.name} {frame.phases[job.name]}")
     return " | ".join(parts)
