@@ -25,7 +25,7 @@ LEAD = timedelta(seconds=9)
 """From the installation to the beginning of the replay: operator and agents come up meanwhile."""
 STARTING = timedelta(seconds=1.5)
 """From the creation of a job until it trains."""
-NOISE = 0.003
+NOISE = 0.001
 """Of emulated power and speed, relative standard deviation."""
 
 Object = dict[str, Any]
