@@ -12,21 +12,12 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from carbonzeus_operator.errors import InvalidSpec
-from carbonzeus_operator.following import continued, credit_now, is_due, is_urgent, pushed_steps
+from carbonzeus_operator.following import Course, follow, pushed_steps
 from carbonzeus_operator.grid.series import Signal
 from carbonzeus_operator.grid.view import GridView
 from carbonzeus_operator.plan.mixed import Overhead
-from carbonzeus_operator.plan.schedule import (
-    Knob,
-    Plan,
-    SlowdownKnob,
-    WeightKnob,
-    make_plan,
-    reference_plan,
-    static_plan,
-)
-from carbonzeus_operator.plan.survival import Known, Length, Unknown
-from carbonzeus_operator.resources.policy import CarbonPolicySpec, Mode, WhenStale
+from carbonzeus_operator.plan.schedule import Plan
+from carbonzeus_operator.resources.policy import CarbonPolicySpec, Mode
 from carbonzeus_operator.resources.report import ReportState
 from carbonzeus_operator.terms import Curves, Terms, curves_of, gpus_of, terms_of, zone_of
 from carbonzeus_operator.world.objects import Pod, all_running_since
@@ -154,49 +145,17 @@ def _follow(
     fresh: bool,
 ) -> ActivePlan:
     """The plan the job follows: the one it has, or a new one."""
-    forecast = grid.forecast if grid is not None else None
-    basis = (
-        fresh,
-        (forecast.source, forecast.issued_at) if forecast is not None and fresh else None,
-        terms.policy,
-        terms.slowdown,
-        terms.request.expected_duration_s,
-        tuple(sorted(curves.groups.items())),
-        tuple(pod.uid for pod in view.pods),
+    course = Course(
+        fleet=curves.groups,
+        slowdown=terms.slowdown,
+        eta=terms.policy.eta or 0.0,
+        overhead=Overhead(terms.policy.overhead.host_watts_per_gpu, terms.policy.overhead.pue_factor),
+        expected_work_s=terms.request.expected_duration_s,
+        when_stale=terms.policy.stale_forecast.then,
+        pods=tuple(pod.uid for pod in view.pods),
     )
-    active = view.active
-    urgent = terms.slowdown is not None and is_urgent(view, terms.slowdown, rules, snapshot.now)
-    if active is not None and not is_due(active, basis, rules, snapshot.now, urgent=urgent):
-        return active
-    begin = snapshot.now + rules.switch_lead
-    knob: Knob = WeightKnob(terms.policy.eta or 0.0)
-    if terms.slowdown is not None:
-        knob = SlowdownKnob(terms.slowdown, credit_now(view, terms.slowdown, rules, begin))
-    overhead = Overhead(terms.policy.overhead.host_watts_per_gpu, terms.policy.overhead.pue_factor)
-    intervals = forecast.intervals if forecast is not None else ()
-    if fresh:
-        plan = make_plan(
-            now=begin,
-            forecast=intervals,
-            fleet=curves.groups,
-            knob=knob,
-            length=_length(view, terms, rules),
-            overhead=overhead,
-            minimum_dwell=rules.minimum_dwell,
-            horizon=rules.horizon,
-        )
-    elif terms.policy.stale_forecast.then is WhenStale.RESTORE:
-        plan = reference_plan(now=begin, fleet=curves.groups, knob=knob)
-    else:
-        plan = static_plan(now=begin, forecast=intervals, fleet=curves.groups, knob=knob, overhead=overhead)
-    return continued(active, plan, basis, view.measured.until)
-
-
-def _length(view: JobView, terms: Terms, rules: Rules) -> Length:
-    expected_s = terms.request.expected_duration_s
-    if expected_s is None or view.measured.work_s >= expected_s:
-        return Unknown(rules.survival_s, worked_s=view.measured.work_s)
-    return Known(expected_s - view.measured.work_s)
+    forecast = grid.forecast if grid is not None else None
+    return follow(view.active, view.measured, course, forecast, rules, snapshot.now, fresh=fresh)
 
 
 def _freshness(

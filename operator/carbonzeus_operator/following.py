@@ -7,12 +7,27 @@ of the old one up to there: all workers switch at the same instant, with no mess
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 
+from carbonzeus_operator.grid.series import Series
 from carbonzeus_operator.plan import bound
-from carbonzeus_operator.plan.schedule import Plan, PlanStep
-from carbonzeus_operator.world.snapshot import ActivePlan, JobView, Rules
+from carbonzeus_operator.plan.mixed import Group, Overhead
+from carbonzeus_operator.plan.schedule import (
+    NO_OVERHEAD,
+    Knob,
+    Plan,
+    PlanStep,
+    SlowdownKnob,
+    WeightKnob,
+    make_plan,
+    reference_plan,
+    static_plan,
+)
+from carbonzeus_operator.plan.survival import Known, Length, Unknown
+from carbonzeus_operator.resources.policy import WhenStale
+from carbonzeus_operator.world.snapshot import ActivePlan, Measured, Rules
 from carbonzeus_wire import Step
 
 KEPT_STEPS = 256
@@ -21,19 +36,74 @@ MAX_PUSHED = 4096
 """Steps that the wire carries at most."""
 
 
-def credit_now(view: JobView, slowdown: float, rules: Rules, at: datetime) -> float:
+@dataclass(frozen=True, slots=True)
+class Course:
+    """What a job's plans are made from beside the time, the forecast and the measured credit."""
+
+    fleet: Mapping[str, Group]
+    slowdown: float | None
+    """The bound as a share; None: `eta` counts instead."""
+    eta: float = 0.0
+    overhead: Overhead = NO_OVERHEAD
+    expected_work_s: float | None = None
+    """The whole job's work [s at the reference limit], where it is known."""
+    when_stale: WhenStale = WhenStale.HOLD_STATIC
+    pods: tuple[str, ...] = ()
+    """UIDs. A worker that came anew asks for a new plan."""
+
+
+def follow(
+    active: ActivePlan | None,
+    measured: Measured,
+    course: Course,
+    forecast: Series | None,
+    rules: Rules,
+    now: datetime,
+    *,
+    fresh: bool,
+) -> ActivePlan:
+    """The plan the job follows: the one it has, or a new one. fresh: whether the forecast may be followed."""
+    issue = (forecast.zone, forecast.signal, forecast.source, forecast.issued_at) if forecast and fresh else None
+    basis = (fresh, issue, course)
+    urgent = course.slowdown is not None and is_urgent(active, measured, course.slowdown, rules, now)
+    if active is not None and not is_due(active, basis, rules, now, urgent=urgent):
+        return active
+    begin = now + rules.switch_lead
+    knob: Knob = WeightKnob(course.eta)
+    if course.slowdown is not None:
+        knob = SlowdownKnob(course.slowdown, credit_now(active, measured, course.slowdown, rules, begin))
+    intervals = forecast.intervals if forecast is not None else ()
+    if fresh:
+        plan = make_plan(
+            now=begin,
+            forecast=intervals,
+            fleet=course.fleet,
+            knob=knob,
+            length=_length(course, measured, rules),
+            overhead=course.overhead,
+            minimum_dwell=rules.minimum_dwell,
+            horizon=rules.horizon,
+        )
+    elif course.when_stale is WhenStale.RESTORE:
+        plan = reference_plan(now=begin, fleet=course.fleet, knob=knob)
+    else:
+        plan = static_plan(now=begin, forecast=intervals, fleet=course.fleet, knob=knob, overhead=course.overhead)
+    return continued(active, plan, basis, measured.until)
+
+
+def credit_now(active: ActivePlan | None, measured: Measured, slowdown: float, rules: Rules, at: datetime) -> float:
     """The credit [s of work] to plan with at `at`: what the job has, less what measurement and curve may be wrong by.
 
     While the margin is being eaten into, but less than half of it, nothing is to be spent and nothing repaid: else every
     breath of noise would send the job to its reference limit and back.
     """
-    credit_s, margin_s = _credit(view, slowdown, rules, at), _margin(view, rules, at)
+    credit_s, margin_s = _credit(active, measured, slowdown, rules, at), _margin(measured, rules, at)
     return 0.0 if margin_s / 2 <= credit_s < margin_s else credit_s - margin_s
 
 
-def is_urgent(view: JobView, slowdown: float, rules: Rules, now: datetime) -> bool:
+def is_urgent(active: ActivePlan | None, measured: Measured, slowdown: float, rules: Rules, now: datetime) -> bool:
     """Whether the bound is at stake before the next plan is due: the margin is half used up."""
-    return _credit(view, slowdown, rules, now) < _margin(view, rules, now) / 2
+    return _credit(active, measured, slowdown, rules, now) < _margin(measured, rules, now) / 2
 
 
 def is_due(active: ActivePlan, basis: object, rules: Rules, now: datetime, *, urgent: bool) -> bool:
@@ -78,18 +148,24 @@ def carried(timeline: Sequence[PlanStep], slowdown: float, start: datetime, end:
     return total + (r - 1 / (1 + slowdown)) * max((end - at).total_seconds(), 0.0)
 
 
-def _credit(view: JobView, slowdown: float, rules: Rules, at: datetime) -> float:
-    measured = view.measured
+def _length(course: Course, measured: Measured, rules: Rules) -> Length:
+    expected_s = course.expected_work_s
+    if expected_s is None or measured.work_s >= expected_s:
+        return Unknown(rules.survival_s, worked_s=measured.work_s)
+    return Known(expected_s - measured.work_s)
+
+
+def _credit(active: ActivePlan | None, measured: Measured, slowdown: float, rules: Rules, at: datetime) -> float:
     credit_s = bound.credit_s(
         elapsed_s=measured.elapsed_s, work_s=measured.work_s, slowdown=slowdown, grace_s=rules.grace_s
     )
-    if measured.until is None or view.active is None:
+    if measured.until is None or active is None:
         return credit_s
-    return credit_s + carried(view.active.timeline, slowdown, measured.until, at)
+    return credit_s + carried(active.timeline, slowdown, measured.until, at)
 
 
-def _margin(view: JobView, rules: Rules, at: datetime) -> float:
+def _margin(measured: Measured, rules: Rules, at: datetime) -> float:
     unseen_s = rules.replan.total_seconds()
-    if view.measured.until is not None:
-        unseen_s += max((at - view.measured.until).total_seconds(), 0.0)
+    if measured.until is not None:
+        unseen_s += max((at - measured.until).total_seconds(), 0.0)
     return bound.margin_s(r_error=rules.curve_error, unseen_s=unseen_s)

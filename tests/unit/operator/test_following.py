@@ -31,7 +31,9 @@ def view_with(credit_s: float, slowdown: float = 0.03) -> JobView:
 def test_a_margin_is_kept_and_repaid_only_when_half_of_it_is_gone(credit, planned):
     """In margins: what is above may be spent, a little below holds the pace, far below is repaid."""
     view = view_with(credit * MARGIN_S)
-    assert following.credit_now(view, 0.03, RULES, NOON) == pytest.approx(planned * MARGIN_S, abs=1e-6)
+    assert following.credit_now(view.active, view.measured, 0.03, RULES, NOON) == pytest.approx(
+        planned * MARGIN_S, abs=1e-6
+    )
 
 
 def test_credit_is_carried_on_at_the_pace_of_the_limits_in_force():
@@ -46,7 +48,7 @@ def test_credit_is_carried_on_at_the_pace_of_the_limits_in_force():
     later = NOON + timedelta(seconds=160)
     expected = 50.0 + 60 * (1 - 1 / 1.03) + 100 * (0.9 - 1 / 1.03)
     margin_s = RULES.curve_error * (RULES.replan.total_seconds() + 160)
-    assert following.credit_now(view, 0.03, RULES, later) == pytest.approx(expected - margin_s)
+    assert following.credit_now(view.active, view.measured, 0.03, RULES, later) == pytest.approx(expected - margin_s)
 
 
 @given(st.lists(st.floats(0.5, 1.0), min_size=1, max_size=6), st.integers(0, 400), st.integers(0, 400))
