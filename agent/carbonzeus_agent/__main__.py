@@ -25,7 +25,7 @@ log = logging.getLogger("carbonzeus_agent")
 
 
 async def run(settings: Settings) -> bool:
-    """Run one agent until a signal asks for its end; returns whether every GPU was given back."""
+    """Run one agent until a signal asks for its end; returns whether it went as asked and every GPU was given back."""
     asked_to_end = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -48,12 +48,19 @@ async def run(settings: Settings) -> bool:
         log.info(
             "node %s: %d GPUs, API at %s:%d", settings.node_name, len(agent.posts), settings.pod_ip, settings.api_port
         )
-        await asked_to_end.wait()
-        log.info("asked to end: giving GPUs back")
+        ends = [asyncio.create_task(asked_to_end.wait()), asyncio.create_task(agent.failed())]
+        await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+        asked = asked_to_end.is_set()
+        if asked:
+            log.info("asked to end: giving GPUs back")
+        else:
+            log.error("a loop has failed: giving GPUs back", exc_info=ends[1].exception())
+        ends[0].cancel()
+        ends[1].cancel()
         await door.cleanup()
         given_back = await agent.stop()
         await plain.cleanup()
-    return given_back
+    return asked and given_back
 
 
 def main() -> int:

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import logging
 import uuid
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import partial
 
 from carbonzeus_agent.clock import Clock
@@ -18,7 +18,7 @@ from carbonzeus_agent.owners import Owners
 from carbonzeus_agent.plans import Aim, Standing, accept, assign, is_older
 from carbonzeus_agent.pod_resources import PodResources, Unanswered
 from carbonzeus_agent.post import Fault, Post, Visit
-from carbonzeus_agent.records import NOBODY, Owner
+from carbonzeus_agent.records import NOBODY, Owner, Sample
 from carbonzeus_agent.reply import reply_for
 from carbonzeus_agent.scraper import Scraper
 from carbonzeus_agent.settings import Settings
@@ -34,6 +34,8 @@ DISCOVER_EVERY_S = 30.0
 GIVE_BACK_WITHIN_S = 10.0
 """How long the end waits for GPUs to be given back; shorter than a pod's termination grace period."""
 LONGEST_TIMER_S = 3600.0
+LAST_LOOK_S = 0.25
+"""What the last reading of each GPU may take: its records end at an edge of the counter."""
 
 
 class StaleFence(Exception):
@@ -79,6 +81,7 @@ class Agent:
         self._watching = asyncio.Lock()
         self._timer: asyncio.TimerHandle | None = None
         self._loops: list[asyncio.Task[None]] = []
+        self._failure: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._beat_s = clock.boot_s()
 
     # --- life ---------------------------------------------------------------------------------------------------------
@@ -94,6 +97,17 @@ class Agent:
             asyncio.create_task(self._watch(), name="watch"),
             asyncio.create_task(self._record(), name="record"),
         ]
+        for loop in self._loops:
+            loop.add_done_callback(self._ended)
+
+    async def failed(self) -> None:
+        """Raises what ended one of the loops; until then it waits."""
+        await asyncio.shield(self._failure)
+
+    def _ended(self, loop: asyncio.Task[None]) -> None:
+        error = None if loop.cancelled() else loop.exception()
+        if error is not None and not self._failure.done():
+            self._failure.set_exception(error)
 
     async def stop(self) -> bool:
         """Give every GPU back, finish the records; returns whether every GPU is at its prior limit."""
@@ -103,12 +117,13 @@ class Agent:
         self.standing = Standing(fence=self.standing.fence)
         self._arm()
         deadline_s = self._clock.boot_s() + GIVE_BACK_WITHIN_S
-        await self._settle(self.posts.values())
+        await self._settle(self.posts.values(), sharp=True)
         while self._journal.gpus() and self._clock.boot_s() < deadline_s:
             left = [post for gpu, post in self.posts.items() if gpu in self._journal.gpus()]
             if not left:
                 break
             await asyncio.gather(self._settle(left), asyncio.sleep(0.2))
+        await asyncio.sleep(LAST_LOOK_S)
         left_behind = self._journal.gpus()
         if left_behind:
             log.error("not given back, the next start tries again: %s", ", ".join(left_behind))
@@ -168,21 +183,22 @@ class Agent:
         """Asked in the worker thread of the GPU; what it reads is never changed, only replaced."""
         return self.standing.aim(gpu, self._clock.utc(), self._clock.boot_s())
 
-    async def _settle(self, posts: Iterable[Post]) -> set[str]:
+    async def _settle(self, posts: Iterable[Post], *, sharp: bool = False) -> set[str]:
         """Visit these GPUs and wait for them, but not for ever; returns those that did not answer."""
-        visits = {post.request(): post.uuid for post in posts}
+        visits = {post.request(sharp=sharp): post.uuid for post in posts}
         if not visits:
             return set()
         _, pending = await asyncio.wait(visits, timeout=REPLY_WITHIN_S)
         return {visits[visit] for visit in pending}
 
     def _visited(self, post: Post, visit: Visit) -> None:
-        if visit.sample is not None:
-            self.meter.take(post.board, visit.sample)
         if visit.settled is not None and visit.settled.written_at is not None:
             self.tally.wrote(post.uuid, visit, self.standing.followed.get(post.uuid))
         if visit.settled is not None and visit.settled.overridden:
             self.tally.overrides.labels(gpu=post.uuid).inc()
+
+    def _sampled(self, post: Post, sample: Sample) -> None:
+        self.meter.take(post.board, sample)
 
     # --- questions ----------------------------------------------------------------------------------------------------
 
@@ -276,7 +292,7 @@ class Agent:
     def _boards(self) -> dict[str, Board]:
         return {gpu: post.board for gpu, post in self.posts.items()}
 
-    def _list_boards(self) -> tuple[list[Board], list[str]]:
+    def _list_boards(self, answer: Callable[[tuple[list[Board], list[str]]], None]) -> None:
         """In the discovery thread: the boards, and what is wrong with those that do not say what they are."""
         boards: list[Board] = []
         problems: list[str] = []
@@ -285,7 +301,7 @@ class Agent:
                 boards.append(self._driver.board(gpu))
             except DriverError as error:
                 problems.append(str(error))
-        return boards, problems
+        answer((boards, problems))
 
     async def _discover(self) -> None:
         """Look for GPUs that came, or came back; those that went are noticed by their own visits."""
@@ -316,7 +332,7 @@ class Agent:
             gpu = board.uuid
             log.info("GPU %s: %s", gpu, board.product)
             self.posts[gpu] = Post(
-                board, self._driver, self._journal, self._clock, partial(self._aim, gpu), self._visited
+                board, self._driver, self._journal, self._clock, partial(self._aim, gpu), self._visited, self._sampled
             )
         self._tell_owners()
 

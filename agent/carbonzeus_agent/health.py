@@ -78,9 +78,8 @@ class _Now(Collector):
                 limit.add_metric([gpu, post.board.product], post.limit_w)
             if post.reference_w is not None:
                 reference.add_metric([gpu], post.reference_w)
-            sample = post.latest.sample if post.latest is not None else None
-            if sample is not None and sample.reading.power_w is not None:
-                power.add_metric([gpu], sample.reading.power_w)
+            if post.sample is not None and post.sample.reading.power_w is not None:
+                power.add_metric([gpu], post.sample.reading.power_w)
             for fault in post.faults(self._agent.settings.nvml_seconds):
                 faults.add_metric([gpu, fault.reason], 1)
         yield from (limit, reference, power, faults)

@@ -26,6 +26,9 @@ BLINKS = 5
 """A hole of so many samples is still a blink."""
 SCRAPE_EVERY = 5
 """Progress is looked at once in so many samples, and wherever a record ends."""
+FIRST_LOOKS = 5
+SHARP_S = 0.005
+"""A first look that is less certain than this [s] is taken again, a few times."""
 KEPT_S = 60.0
 """How long the progress of a pod that went is kept for its last records."""
 
@@ -204,17 +207,20 @@ class Meter:
             pod.again = True
 
     async def _look(self, pod: _Pod) -> None:
-        pod.again = True
+        pod.again, tries = True, FIRST_LOOKS
         while pod.again:
             pod.again = False
             try:
-                at, value = await self._scraper.count(pod.pod_ip, pod.source)
+                look = await self._scraper.count(pod.pod_ip, pod.source)
             except ScrapeFailed as error:
                 if pod.failure is None:
                     log.warning("progress is not read: %s", error)
                 pod.failure = str(error)
                 return
             pod.failure = None
-            if pod.series.observe(at, value) and pod.first_gpu in self._tracks:
+            tries -= 1
+            if not pod.series.begun and look.within_s > SHARP_S and tries > 0:
+                pod.again = True  # all is reckoned from the first look, and this one had to connect
+            elif pod.series.observe(look.at, look.value) and pod.first_gpu in self._tracks:
                 # What came before the first look has no progress: it ends here.
-                self._tracks[pod.first_gpu].builder.cut(at)
+                self._tracks[pod.first_gpu].builder.cut(look.at)

@@ -39,7 +39,7 @@ class Outbox:
             if first.series is not None and not first.series.covers(first.closed.end) and boot_s < first.until_s:
                 break
             self._waiting.popleft()
-            progress = first.series.take(first.closed.end) if first.series is not None else None
+            progress = first.series.take(first.closed.start, first.closed.end) if first.series is not None else None
             entries.append(Entry(first.closed, progress))
         return entries
 
@@ -52,5 +52,5 @@ class Outbox:
         entries: list[Entry] = []
         for closed, series in items:
             fork = forks.setdefault(id(series), series.fork()) if series is not None else None
-            entries.append(Entry(closed, fork.take(closed.end) if fork is not None else None))
+            entries.append(Entry(closed, fork.take(closed.start, closed.end) if fork is not None else None))
         return entries

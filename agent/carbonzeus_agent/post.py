@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from functools import partial
 
 from carbonzeus_agent.actuator import Actuator, Settled
 from carbonzeus_agent.clock import Clock
@@ -28,11 +29,10 @@ LOOKS = 30
 
 @dataclass(frozen=True, slots=True)
 class Visit:
-    """What one run of the worker found."""
+    """What came of settling the limit: one of `settled` and `error` is there."""
 
     aim: Aim = RELEASE
     settled: Settled | None = None
-    sample: Sample | None = None
     error: DriverError | None = None
 
 
@@ -66,8 +66,8 @@ class _Edge:
 class Post:
     """One GPU. Everything but `_visit` runs on the event loop.
 
-    `aim` is asked at every visit, in the worker thread and at the moment the visit starts; `on_visit` is told, on the
-    event loop, what came back.
+    `aim` is asked at every visit, in the worker thread and at the moment the visit starts; `on_visit` and then `on_sample`
+    are told, on the event loop, what came back.
     """
 
     def __init__(
@@ -78,19 +78,24 @@ class Post:
         clock: Clock,
         aim: Callable[[], Aim],
         on_visit: Callable[[Post, Visit], None],
+        on_sample: Callable[[Post, Sample], None],
     ) -> None:
         self.board = board
         self.latest: Visit | None = None
         """The newest visit that came back."""
+        self.sample: Sample | None = None
+        """The newest reading."""
         self._driver = driver
         self._clock = clock
         self._aim = aim
         self._on_visit = on_visit
+        self._on_sample = on_sample
         self._actuator = Actuator(board, driver, journal, clock)
-        self._worker = Worker(f"gpu-{board.uuid[-8:]}", self._visit, clock)
+        self._worker: Worker[Visit] = Worker(f"gpu-{board.uuid[-8:]}", self._visit, clock)
         self._asked: asyncio.Future[Visit] | None = None
         self._sharp = True
         self._settled: Settled | None = None
+        self._unread: DriverError | None = None
         self._overridden_s: float | None = None
 
     @property
@@ -98,7 +103,7 @@ class Post:
         return self.board.uuid
 
     def request(self, *, sharp: bool = False) -> asyncio.Future[Visit]:
-        """Settle the limit and read the GPU soon. The future is shared: wait for it, but do not cancel it.
+        """Settle the limit soon, and then read the GPU. The future, which is shared, is there when the limit is settled.
 
         `sharp`: a record ends about now, so wait for the counter to move, unless another visit is wanted meanwhile.
         """
@@ -137,7 +142,7 @@ class Post:
         if busy_s > hung_after_s:
             faults.append(Fault("Hung", f"a driver call has not come back for {busy_s:.0f} s"))
         elif self.latest is not None:
-            faults += _faults_of(self.latest)
+            faults += _faults_of(self.latest, self._unread)
         if self._overridden_s is not None and self._clock.boot_s() - self._overridden_s < OVERRIDE_SHOWN_S:
             faults.append(
                 Fault("LimitOverridden", "somebody else set the limit within the last minute", disables=False)
@@ -147,18 +152,21 @@ class Post:
     def stop(self) -> None:
         self._worker.stop()
 
-    def _visit(self) -> Visit:
+    def _visit(self, answer: Callable[[Visit], None]) -> None:
         """In the worker thread."""
         aim = self._aim()
-        settled: Settled | None = None
-        sample: Sample | None = None
-        error: DriverError | None = None
         try:
             settled = self._actuator.settle(aim)
+        except DriverError as error:
+            answer(Visit(aim, error=error))
+            return
+        answer(Visit(aim, settled))
+        try:
             sample = self._sample(settled)
-        except DriverError as problem:
-            error = problem
-        return Visit(aim, settled, sample, error)
+        except DriverError as error:
+            self._worker.tell(partial(self._not_read, error))
+        else:
+            self._worker.tell(partial(self._read, sample))
 
     def _sample(self, settled: Settled) -> Sample:
         """Read the GPU; where a record ends, at the moment the counter moves, at which it is true."""
@@ -179,9 +187,12 @@ class Post:
         return replace(sample, at=first.at, boot_s=first.boot_s, reading=reading, edge_w=power_w)
 
     def _edge(self, stale_mj: int) -> _Edge | None:
-        """Wait for the counter to leave `stale_mj`; None if it does not, or if another visit is wanted."""
+        """Wait for the counter to leave `stale_mj`; None if it does not, or if another visit is wanted.
+
+        The very first reading is never cut short: everything is reckoned from it.
+        """
         for _ in range(LOOKS):
-            if self._worker.wanted:
+            if self._worker.wanted and self.sample is not None:
                 return None
             before_s = self._clock.boot_s()
             time.sleep(LOOK_EVERY_S)
@@ -208,14 +219,22 @@ class Post:
                 self._overridden_s = self._clock.boot_s()
         self._on_visit(self, visit)
 
+    def _read(self, sample: Sample) -> None:
+        self.sample, self._unread = sample, None
+        self._on_sample(self, sample)
 
-def _faults_of(visit: Visit) -> list[Fault]:
-    if isinstance(visit.error, GpuLost):
-        return [Fault("GPULost", str(visit.error))]
-    if isinstance(visit.error, NvmlUnavailable):
-        return [Fault("NvmlUnavailable", str(visit.error))]
-    if visit.error is not None:
-        return [Fault("DriverFault", str(visit.error))]
+    def _not_read(self, error: DriverError) -> None:
+        self._unread = error
+
+
+def _faults_of(visit: Visit, unread: DriverError | None) -> list[Fault]:
+    error = visit.error or unread
+    if isinstance(error, GpuLost):
+        return [Fault("GPULost", str(error))]
+    if isinstance(error, NvmlUnavailable):
+        return [Fault("NvmlUnavailable", str(error))]
+    if error is not None:
+        return [Fault("DriverFault", str(error))]
     settled = visit.settled
     if settled is None or settled.outcome is not Outcome.FAULT or settled.refusal is RefusalReason.NOT_SUPPORTED:
         return []

@@ -47,7 +47,12 @@ class ProgressSeries:
         """Instant and sum of all rises up to then."""
         self._first_at: datetime | None = None
         self._value: float | None = None
-        self._handed_out = 0.0
+        self._handed_out: float | None = None
+
+    @property
+    def begun(self) -> bool:
+        """Whether there was a look at all."""
+        return self._first_at is not None
 
     def observe(self, at: datetime, value: float) -> bool:
         """Take in the counter's value at `at`; returns whether it was the first."""
@@ -68,11 +73,16 @@ class ProgressSeries:
         """Whether the counter was seen at or after `at`."""
         return bool(self._points) and self._points[-1][0] >= at
 
-    def take(self, upto: datetime) -> float | None:
-        """All rises up to `upto` that were not handed out yet; None before the first look."""
+    def take(self, since: datetime, upto: datetime) -> float | None:
+        """The rises up to `upto` that were not handed out yet, for a record from `since`; None before the first look.
+
+        What rose before the very first record began belongs to no record.
+        """
         total = self._total_at(upto)
         if total is None:
             return None
+        if self._handed_out is None:
+            self._handed_out = self._total_at(since) or 0.0
         while len(self._points) > 1 and self._points[1][0] <= upto:
             self._points.popleft()
         rise = max(0.0, total - self._handed_out)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+from dataclasses import dataclass
 from datetime import datetime
 from types import TracebackType
 from typing import Self
@@ -16,6 +17,15 @@ from carbonzeus_wire import ProgressSource
 
 TIMEOUT_S = 1.0
 MAXIMUM_BYTES = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """A counter's value, and when it was read, give or take `within_s`."""
+
+    at: datetime
+    value: float
+    within_s: float
 
 
 class ScrapeFailed(Exception):
@@ -42,18 +52,18 @@ class Scraper:
     ) -> None:
         await self._session.close()
 
-    async def count(self, pod_ip: str, source: ProgressSource) -> tuple[datetime, float]:
-        """The counter, and the moment it was read. Raises `ScrapeFailed`."""
+    async def count(self, pod_ip: str, source: ProgressSource) -> Look:
+        """The counter, now. Raises `ScrapeFailed`."""
         try:
             host = str(ipaddress.ip_address(pod_ip))
             url = yarl.URL.build(scheme="http", host=host, port=source.port, path=source.path)
-            before = self._clock.utc()
+            asked = self._clock.utc()
             async with self._session.get(url, allow_redirects=False) as response:
                 if response.status != 200:
                     raise ScrapeFailed(f"{url}: status {response.status}")
-                after = self._clock.utc()
+                half = (self._clock.utc() - asked) / 2
                 body = await self._body(response)
-            return before + (after - before) / 2, counter_in(body.decode(), source.metric)
+            return Look(asked + half, counter_in(body.decode(), source.metric), half.total_seconds())
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError, BadExposition) as error:
             raise ScrapeFailed(f"{pod_ip}:{source.port}{source.path}: {type(error).__name__}: {error}") from error
 

@@ -19,12 +19,15 @@ class Worker(Generic[T]):
 
     A request joins one that is queued already, but not one that has begun: its job may have looked at the world before the
     request was made. So at most one run is under way and one queued, however long a call hangs.
+
+    The job gets a function to answer with, once, and may go on after that; what it has to say later it says through `tell`.
     """
 
-    def __init__(self, name: str, job: Callable[[], T], clock: Clock) -> None:
+    def __init__(self, name: str, job: Callable[[Callable[[T], None]], None], clock: Clock) -> None:
         self._job = job
         self._clock = clock
         self._lock = threading.Lock()
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._queued: asyncio.Future[T] | None = None
         self._orders: queue.SimpleQueue[asyncio.Future[T] | None] = queue.SimpleQueue()
         self._since_s: float | None = None
@@ -33,12 +36,19 @@ class Worker(Generic[T]):
         self._thread.start()
 
     def request(self) -> asyncio.Future[T]:
-        """Run the job soon; the future is shared, so shield it or wait without cancelling."""
+        """Run the job soon; the future is its answer. It is shared: wait for it, but do not cancel it."""
+        self._loop = asyncio.get_running_loop()
         with self._lock:
             if self._queued is None:
-                self._queued = asyncio.get_running_loop().create_future()
+                self._queued = self._loop.create_future()
                 self._orders.put(self._queued)
             return self._queued
+
+    def tell(self, hear: Callable[[], None]) -> None:
+        """From within the job: have the event loop call `hear`."""
+        assert self._loop is not None
+        with contextlib.suppress(RuntimeError):  # the loop has ended: nobody listens any more
+            self._loop.call_soon_threadsafe(hear)
 
     @property
     def wanted(self) -> bool:
@@ -60,21 +70,17 @@ class Worker(Generic[T]):
             with self._lock:
                 self._queued = None
             self._since_s = self._clock.boot_s()
-            result: T | None = None
-            error: Exception | None = None
             try:
-                result = self._job()
-            except Exception as problem:  # noqa: BLE001 - whoever awaits the future gets it
-                error = problem
+                self._job(self._answer(future))
+            except Exception as error:  # noqa: BLE001 - whoever awaits the future gets it
+                self._fail(future, error)
             self._since_s = None
-            with contextlib.suppress(RuntimeError):  # the loop has ended: nobody waits any more
-                future.get_loop().call_soon_threadsafe(_answer, future, result, error)
 
+    def _answer(self, future: asyncio.Future[T]) -> Callable[[T], None]:
+        def answer(result: T) -> None:
+            self.tell(lambda: None if future.done() else future.set_result(result))
 
-def _answer(future: asyncio.Future[T], result: T | None, error: Exception | None) -> None:
-    if future.done():
-        return
-    if error is not None:
-        future.set_exception(error)
-    else:
-        future.set_result(result)  # type: ignore[arg-type]  # without an error it is a T
+        return answer
+
+    def _fail(self, future: asyncio.Future[T], error: Exception) -> None:
+        self.tell(lambda: None if future.done() else future.set_exception(error))

@@ -92,8 +92,18 @@ class Stage:
     def limit_w(self, gpu: int) -> float:
         return self.node.gpu(gpu).limit_mw / 1000
 
-    def truth(self) -> Truth:
-        return Truth.read(self.folder / "truth")
+    def truth(self, upto: datetime) -> Truth:
+        """What really happened, once the log reaches `upto`."""
+        end_ns = upto.timestamp() * 1e9
+
+        def read() -> Truth | None:
+            truth = Truth.read(self.folder / "truth")
+            reached = {it.uuid: it.end_ns for it in truth.stretches}
+            return truth if all(reached.get(gpu, 0) >= end_ns for gpu in self.gpus) else None
+
+        found = eventually(read, "the truth is written")
+        assert found is not None
+        return found
 
     def close(self) -> None:
         self.node.close()

@@ -68,28 +68,34 @@ def test_no_text_breaks_the_parser(text: str) -> None:
 def test_rises_are_booked_by_straight_lines() -> None:
     """Between two looks the pod worked evenly."""
     it = series((0, 100), (10, 200))
-    assert [it.take(at(4)), it.take(at(10))] == [40, 60]
+    assert [it.take(at(0), at(4)), it.take(at(0), at(10))] == [40, 60]
 
 
 def test_counter_that_falls_was_started_anew() -> None:
     """A restarted script counts from zero."""
     it = series((0, 100), (10, 150), (20, 30))
-    assert it.take(at(20)) == 80
+    assert it.take(at(0), at(20)) == 80
 
 
 def test_before_the_first_look_nothing_is_known() -> None:
     """What a counter shows at first may be a year's work."""
     it = series((10, 1_000_000), (20, 1_000_010))
-    assert it.take(at(10)) is None
-    assert it.take(at(20)) == 10
+    assert it.take(at(0), at(10)) is None
+    assert it.take(at(0), at(20)) == 10
 
 
 def test_rise_that_was_seen_late_goes_to_the_next_record() -> None:
     """While the endpoint was away the record closed without; the sum stays right."""
     it = series((0, 0), (10, 10))
-    assert it.take(at(20)) == 10
+    assert it.take(at(0), at(20)) == 10
     it.observe(at(30), 40)
-    assert it.take(at(30)) == 30
+    assert it.take(at(0), at(30)) == 30
+
+
+def test_rise_before_the_first_record_belongs_to_none() -> None:
+    """The counter was seen before the GPU was: what it did meanwhile was not measured."""
+    it = series((0, 0), (10, 100))
+    assert [it.take(at(4), at(6)), it.take(at(6), at(10))] == [20, 40]
 
 
 @given(
@@ -104,8 +110,8 @@ def test_every_rise_is_handed_out_once(rises: list[float], ends: list[float]) ->
         total += rise if second else 0.0
         it.observe(at(second), 1000 + total)
         while pending and pending[0] <= second:
-            taken += it.take(at(pending.pop(0))) or 0.0
-    taken += it.take(at(100)) or 0.0
+            taken += it.take(at(0), at(pending.pop(0))) or 0.0
+    taken += it.take(at(0), at(100)) or 0.0
     assert taken == pytest.approx(total)
 
 
@@ -113,7 +119,7 @@ def test_clock_set_back_does_not_break_the_series() -> None:
     """Instants that come once more replace those that came before."""
     it = series((0, 0), (10, 10), (20, 20))
     it.observe(at(5), 25)
-    assert it.take(at(5)) == 25
+    assert it.take(at(0), at(5)) == 25
 
 
 def test_record_waits_for_a_look_after_its_end() -> None:

@@ -11,7 +11,7 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from carbonzeus_agent import scraper as module
-from carbonzeus_agent.scraper import ScrapeFailed, Scraper
+from carbonzeus_agent.scraper import Look, ScrapeFailed, Scraper
 from carbonzeus_wire import ProgressSource
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ def source(server: TestServer, path: str) -> ProgressSource:
 
 async def test_count_comes_with_its_moment(server: TestServer, scraper: Scraper, clock: FakeClock) -> None:
     """The value, and when it was read."""
-    assert await scraper.count("127.0.0.1", source(server, "/metrics")) == (clock.utc(), 42)
+    assert await scraper.count("127.0.0.1", source(server, "/metrics")) == Look(clock.utc(), 42, 0)
 
 
 @pytest.mark.parametrize("path", ["/elsewhere", "/endless", "/bomb", "/missing"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import pytest
@@ -19,13 +20,13 @@ async def test_requests_join_what_is_queued_but_not_what_runs(clock: FakeClock) 
     gate, begun = threading.Event(), threading.Event()
     runs: list[None] = []
 
-    def job() -> int:
+    def job(answer: Callable[[int], None]) -> None:
         runs.append(None)
         begun.set()
         gate.wait()
-        return len(runs)
+        answer(len(runs))
 
-    worker = Worker("test", job, clock)
+    worker: Worker[int] = Worker("test", job, clock)
     first = worker.request()
     await asyncio.to_thread(begun.wait)
     second, third = worker.request(), worker.request()
@@ -41,11 +42,12 @@ async def test_hung_call_shows_and_holds_nobody(clock: FakeClock) -> None:
     """Who waits with a limit goes on; how long the call hangs can be read."""
     gate, begun = threading.Event(), threading.Event()
 
-    def job() -> None:
+    def job(answer: Callable[[None], None]) -> None:
         begun.set()
         gate.wait()
+        answer(None)
 
-    worker = Worker("test", job, clock)
+    worker: Worker[None] = Worker("test", job, clock)
     visit = worker.request()
     await asyncio.to_thread(begun.wait)
     clock.advance(7)
@@ -61,13 +63,30 @@ async def test_error_of_the_job_reaches_who_waits(clock: FakeClock) -> None:
     """And the thread goes on."""
     results = iter([ValueError("bad"), None])
 
-    def job() -> str:
+    def job(answer: Callable[[str], None]) -> None:
         if (error := next(results)) is not None:
             raise error
-        return "fine"
+        answer("fine")
 
-    worker = Worker("test", job, clock)
+    worker: Worker[str] = Worker("test", job, clock)
     with pytest.raises(ValueError, match="bad"):
         await worker.request()
     assert await worker.request() == "fine"
+    worker.stop()
+
+
+async def test_answer_does_not_wait_for_what_the_job_does_next(clock: FakeClock) -> None:
+    """Who asked goes on while the thread is still at it; what comes later is told."""
+    gate, heard = threading.Event(), asyncio.Event()
+
+    def job(answer: Callable[[str], None]) -> None:
+        answer("settled")
+        gate.wait()
+        worker.tell(heard.set)
+
+    worker: Worker[str] = Worker("test", job, clock)
+    assert await worker.request() == "settled"
+    assert not heard.is_set()
+    gate.set()
+    await heard.wait()
     worker.stop()
