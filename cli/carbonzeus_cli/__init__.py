@@ -1,0 +1,1 @@
+"""The command line: `carbonzeus`, also reachable as `kubectl carbon`."""

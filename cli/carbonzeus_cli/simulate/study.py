@@ -1,0 +1,85 @@
+"""Many starts, all policies: what each did with the same work."""
+
+from __future__ import annotations
+
+import importlib.util
+import multiprocessing
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from datetime import datetime
+
+from carbonzeus_cli.simulate.actual import Actual
+from carbonzeus_cli.simulate.feed import Feed, Perfect
+from carbonzeus_cli.simulate.job import Bound, Job
+from carbonzeus_cli.simulate.loop import simulate
+from carbonzeus_cli.simulate.rivals import at_constant, at_default, by_eq6
+from carbonzeus_cli.simulate.run import Run, Trace
+
+POLICIES = ("default", "static", "eq6", "eq6_anytime", "ours", "ours_perfect", "optimum_anytime", "optimum_end")
+INLINE = 2
+"""Up to so many starts are not worth further processes."""
+
+Runs = Mapping[str, Run]
+"""The runs from one start, by policy."""
+
+
+@dataclass(frozen=True, slots=True)
+class Study:
+    """What is run: a job, what its planner is told, and what then came true."""
+
+    job: Job
+    actual: Actual
+    feed: Feed
+    with_optimum: bool
+
+    def bound_of(self, ours: Trace) -> Bound:
+        """What the others are held to: the job's bound, or under a carbonWeight the time that ours took."""
+        if self.job.slowdown is not None:
+            return self.job.bound
+        elapsed_s = float(ours.until_done(self.job.work_s).edges_s[-1])
+        return Bound(elapsed_s / self.job.work_s - 1, 0.0)
+
+    def traces(self, start: datetime) -> tuple[Bound, dict[str, Trace]]:
+        """What each policy does from one start, and what all are held to."""
+        job, actual = self.job, self.actual
+        perfect = Perfect(actual, job.rules.horizon)
+        ours = simulate(job, self.feed, start)
+        bound = self.bound_of(ours)
+        traces = {
+            "default": at_default(job),
+            "static": at_constant(job, bound),
+            "eq6": by_eq6(job, actual, start, bound, anytime=False),
+            "eq6_anytime": by_eq6(job, actual, start, bound, anytime=True),
+            "ours": ours,
+            "ours_perfect": ours if isinstance(self.feed, Perfect) else simulate(job, perfect, start),
+        }
+        if self.with_optimum:
+            # Not at the top: the solver is an optional extra.
+            from carbonzeus_cli.simulate.optimum import optimum  # noqa: PLC0415
+
+            traces["optimum_anytime"] = optimum(job, actual, start, bound, anytime=True)
+            traces["optimum_end"] = optimum(job, actual, start, bound, anytime=False)
+        return bound, traces
+
+    def runs(self, start: datetime) -> Runs:
+        """The figures of all policies from one start."""
+        bound, traces = self.traces(start)
+        return {policy: Run.of(trace, self.actual, start, self.job.work_s, bound) for policy, trace in traces.items()}
+
+    def all_runs(self, starts: Sequence[datetime]) -> Iterator[Runs]:
+        """From each start, in order; on all processors where there are many."""
+        workers = min(os.cpu_count() or 1, len(starts))
+        if len(starts) <= INLINE or workers == 1:
+            yield from map(self.runs, starts)
+            return
+        # Not forked: the caller may have threads, such as one that draws a progress bar.
+        context = multiprocessing.get_context("forkserver")
+        with ProcessPoolExecutor(workers, mp_context=context) as pool:
+            yield from pool.map(self.runs, starts)
+
+
+def solver_installed() -> bool:
+    """Whether HiGHS is there."""
+    return importlib.util.find_spec("highspy") is not None
