@@ -18,6 +18,8 @@ from carbonzeus_agent.records import NOBODY, Closed, OpenRecord, Owner, Sample
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 CLOCK_STEP = timedelta(seconds=0.5)
 """From here on the wall clock was set, not slewed."""
+UNDER_WAY = timedelta(seconds=1)
+"""A Gap is carried on up to here before now: a sample may be on its way."""
 COUNTER_LAG_S = 0.25
 """A counter stands still for about 100 ms and then jumps; generously."""
 
@@ -140,8 +142,8 @@ class RecordBuilder:
                 return out
             self._begin_gap(out)
             self._last = None
-        if self._open is not None and now > self._upto:
-            self._extend(now, None, out)
+        if self._open is not None and now - UNDER_WAY > self._upto:
+            self._extend(now - UNDER_WAY, None, out)
             self._advanced_s = boot_s
         return out
 

@@ -171,7 +171,7 @@ class AgentProcess:
             self.kill()
         self._log.close()
 
-    def ask(self, method: str, path: str, body: str | None = None, *, health: bool = False) -> tuple[int, str]:
+    def ask(self, method: str, path: str, body: str | bytes | None = None, *, health: bool = False) -> tuple[int, str]:
         """Status and text."""
         connection = http.client.HTTPConnection("127.0.0.1", self.health_port if health else self.api_port, timeout=10)
         try:

@@ -97,6 +97,24 @@ def test_killed_agent_loses_only_what_it_could_not_see(stage: Stage, agent: Agen
     assert abs(joules(measured) - truly_j) < 0.001 * truly_j + 4 * EDGE_J
 
 
+def test_repeated_kills_lose_and_double_nothing(stage: Stage, agent: AgentProcess) -> None:
+    """Killed at any moment of a switching plan: no number comes twice, no record changes, every GPU is given back."""
+    stage.pods(stage.pod("a", 2))
+    seen: dict[int, EnergyRecord] = {}
+    for delay in (3, 7, 11):
+        agent.push(agent.plan("a", *((0.13 * k, (200, 150)[k % 2]) for k in range(60))))
+        stage.waits(lambda: len(agent.energy()) >= len(seen) + delay, "some more is recorded")  # noqa: B023 - asked at once
+        seen |= {record.seq: record for record in agent.energy()}
+        agent.kill()
+        agent.start()
+        assert [stage.limit_w(0), stage.limit_w(1)] == [300, 300]
+    records = agent.energy()
+    assert [record.seq for record in records] == list(range(1, len(records) + 1))
+    assert all(records[seq - 1] == record for seq, record in seen.items())
+    for found in by_gpu(records).values():
+        assert_end_to_end(found)
+
+
 def test_reset_counter_is_bridged_by_power(stage: Stage, agent: AgentProcess) -> None:
     """A counter that starts again does not make energy up: that record is Integrated, the others are not."""
     stage.pods(stage.pod("a"))

@@ -4,10 +4,44 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
 from carbonzeus_bed.gpus import Fault, Mig
+
+instants = st.one_of(
+    st.datetimes(timezones=st.just(UTC)).map(datetime.isoformat),
+    st.sampled_from(["9999-12-31T23:59:59-12:00", "0001-01-01T00:00:00+12:00", "tomorrow"]),
+    st.integers(-(2**70), 2**70),
+)
+numbers = st.one_of(st.integers(-(2**70), 2**70), st.floats(allow_nan=False), st.text(max_size=3))
+json_values = st.fixed_dictionaries(
+    {},
+    optional={
+        "fence": st.fixed_dictionaries({"term": numbers, "revision": numbers}),
+        "leaseSeconds": numbers,
+        "plans": st.lists(
+            st.fixed_dictionaries(
+                {"podUID": st.text(max_size=9), "pod": st.text(max_size=9), "job": st.text(max_size=9)},
+                optional={
+                    "mode": st.sampled_from(["Enforce", "Observe", "Other"]),
+                    "steps": st.lists(st.fixed_dictionaries({"at": instants, "limitWatts": numbers}), max_size=3),
+                    "progress": st.fixed_dictionaries({"port": numbers, "metric": st.text(max_size=9)}),
+                    "podIP": st.text(max_size=9),
+                },
+            ),
+            max_size=3,
+        ),
+    },
+)
+
+
+def json_bytes(value: object) -> bytes:
+    return json.dumps(value).encode()
+
 
 if TYPE_CHECKING:
     from tests.node.conftest import AgentProcess, Stage
@@ -273,6 +307,14 @@ def test_agent_waits_for_a_driver_that_is_not_there_yet(stage: Stage, make_agent
     stage.node.load_driver()
     stage.waits(lambda: len(agent.node().gpus) == 2, "the GPUs are found")
     stage.waits(lambda: agent.ready() == (True, []), "readiness is there")
+
+
+@given(body=st.one_of(st.binary(max_size=200), st.text(max_size=200).map(str.encode), json_values.map(json_bytes)))
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_no_body_breaks_the_agent(agent: AgentProcess, body: bytes) -> None:
+    """Whatever is sent is answered with 200, 400 or 409, never with a failure of the server."""
+    status, text = agent.ask("PUT", "/v1/plans", body)
+    assert status in {200, 400, 409}, text
 
 
 def test_bad_requests_are_answered_with_a_sentence(agent: AgentProcess) -> None:

@@ -72,6 +72,8 @@ class PlanRequest(Message):
         uids = [plan.pod_uid for plan in self.plans]
         if len(set(uids)) != len(uids):
             raise ValueError("two plans name the same podUID")
+        if len({plan.pod for plan in self.plans}) != len(uids):
+            raise ValueError("two plans name the same pod")
         return self
 
 
