@@ -29,6 +29,8 @@ SCRAPE_EVERY = 5
 FIRST_LOOKS = 5
 SHARP_S = 0.005
 """A first look that is less certain than this [s] is taken again, a few times."""
+STUCK_S = 10.0
+"""A disk that takes longer is a failing one."""
 KEPT_S = 60.0
 """How long the progress of a pod that went is kept for its last records."""
 
@@ -59,8 +61,10 @@ class Meter:
     """The energy meter of a node."""
 
     def __init__(self, ledger: Ledger, scraper: Scraper, clock: Clock, settings: Settings) -> None:
-        self.failure: str | None = "not opened yet"
-        """Why the ledger does not take records; None while it does."""
+        self._failure: str | None = "not opened yet"
+        self._committing = asyncio.Lock()
+        self._since_s: float | None = None
+        """When the commit under way began, on the boot clock."""
         self._ledger = ledger
         self._scraper = scraper
         self._clock = clock
@@ -72,15 +76,23 @@ class Meter:
         self._resumes: dict[str, Resume] | None = None
         self._ticks = 0
 
+    @property
+    def failure(self) -> str | None:
+        """Why the ledger does not take records; None while it does."""
+        since_s = self._since_s
+        if since_s is not None and self._clock.boot_s() - since_s > STUCK_S:
+            return f"a commit has not come back for {self._clock.boot_s() - since_s:.0f} s"
+        return self._failure
+
     async def open(self) -> None:
         """Open the ledger; until that has worked nothing is measured, since nobody knows where the records end."""
         if self._resumes is None:
             try:
                 self._resumes = await self._ledger.open()
             except LedgerFailed as error:
-                self.failure = str(error)
+                self._failure = str(error)
             else:
-                self.failure = None
+                self._failure = None
 
     def own(self, board: Board, owner: Owner) -> None:
         """From now on `owner` holds the GPU."""
@@ -128,7 +140,21 @@ class Meter:
             self._put(track, track.builder.advance(self._clock.utc(), self._clock.boot_s()))
 
     async def commit(self, *, final: bool = False) -> None:
-        """Write what is closed, and how far the rest has come. What the ledger does not take stays for the next time."""
+        """Write what is closed, and how far the rest has come. What the ledger does not take stays for the next time.
+
+        Who is cancelled while waiting leaves a commit that goes on to its end: else nobody knew whether it was made.
+        """
+        await asyncio.shield(asyncio.create_task(self._commit(final=final)))
+
+    async def _commit(self, *, final: bool) -> None:
+        async with self._committing:
+            self._since_s = self._clock.boot_s()
+            try:
+                await self._write(final=final)
+            finally:
+                self._since_s = None
+
+    async def _write(self, *, final: bool) -> None:
         if self._resumes is None:
             return
         boot_s = float("inf") if final else self._clock.boot_s()
@@ -142,12 +168,12 @@ class Meter:
         try:
             await self._ledger.commit(entries, unfinished)
         except LedgerFailed as error:
-            if self.failure is None:
+            if self._failure is None:
                 log.error("energy records are not written: %s", error)  # noqa: TRY400 - the trace tells nothing more
-            self.failure = str(error)
+            self._failure = str(error)
         else:
             del self._entries[: len(entries)]
-            self.failure = None
+            self._failure = None
 
     async def close(self) -> None:
         """Finish all records; nothing is taken in any more."""

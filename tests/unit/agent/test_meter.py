@@ -1,0 +1,210 @@
+"""From samples to the ledger, whatever the disk and the end of the process do in between."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Callable
+from datetime import timedelta
+from itertools import pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from carbonzeus_agent.ledger import Ledger
+from carbonzeus_agent.meter import Meter
+from carbonzeus_agent.nvml import Board, Reading
+from carbonzeus_agent.owners import Owners
+from carbonzeus_agent.records import Owner, Sample
+from carbonzeus_agent.scraper import Look, ScrapeFailed
+from carbonzeus_agent.settings import Settings
+from carbonzeus_wire import EnergyPage, EnergyRecord, PodPlan, ProgressSource
+
+if TYPE_CHECKING:
+    from tests.unit.agent.conftest import FakeClock
+
+BOARD = Board("GPU-1", "Fake A40", 300.0, 100.0, 300.0, mig=False)
+ALICE = Owner("team/alice", "uid-alice")
+PLAN = PodPlan(
+    pod_uid="uid-alice",
+    pod="team/alice",
+    job="team/alice",
+    progress=ProgressSource(port=9100, metric="steps_total"),
+    pod_ip="10.0.0.1",
+)
+
+
+class FakeScraper:
+    """Counts up by 10 steps a second; None: it does not answer."""
+
+    def __init__(self, clock: FakeClock) -> None:
+        self.clock = clock
+        self.answers = True
+
+    async def count(self, pod_ip: str, source: ProgressSource) -> Look:
+        if not self.answers:
+            raise ScrapeFailed("silent")
+        return Look(self.clock.utc(), 7_000 + 10 * self.clock.boot_s(), 0.0)
+
+
+class Rig:
+    """A meter on a real ledger, and one GPU that draws 200 W."""
+
+    def __init__(self, folder: Path, clock: FakeClock) -> None:
+        self.clock = clock
+        self.scraper = FakeScraper(clock)
+        self.ledger = Ledger(folder / "ledger.db", timedelta(days=35_000))
+        settings = Settings(node_name="node", pod_ip="127.0.0.1", state_dir=folder, record_seconds=10, sample_seconds=1)
+        self.meter = Meter(self.ledger, self.scraper, clock, settings)  # type: ignore[arg-type]
+
+    async def seconds(self, count: int) -> None:
+        """Let time pass, with a sample and a tick each second."""
+        for _ in range(count):
+            self.clock.advance(1)
+            energy_mj = round(self.clock.boot * 200_000)
+            reading = Reading(energy_mj, 200.0, 1400.0, 7000.0, 1.0)
+            self.meter.take(BOARD, Sample(self.clock.utc(), self.clock.boot_s(), 300.0, reading))
+            self.meter.tick()
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+
+    async def records(self) -> list[EnergyRecord]:
+        return list(EnergyPage.model_validate_json(await self.ledger.page(0, 1000)).records)
+
+
+@pytest.fixture
+async def make_rig(tmp_path: Path, clock: FakeClock) -> AsyncIterator[Callable[[], Rig]]:
+    rigs: list[Rig] = []
+
+    def make() -> Rig:
+        rigs.append(Rig(tmp_path, clock))
+        return rigs[-1]
+
+    yield make
+    for rig in rigs:
+        rig.ledger._thread.shutdown()
+        if rig.ledger._connection is not None:
+            rig.ledger._connection.close()
+
+
+@pytest.fixture
+async def rig(make_rig: Callable[[], Rig]) -> Rig:
+    rig = make_rig()
+    await rig.meter.open()
+    return rig
+
+
+async def test_energy_and_progress_meet_in_the_record(rig: Rig) -> None:
+    """Of each record: what the GPU drew, and by how much the counter of its pod rose."""
+    rig.meter.own(BOARD, ALICE)
+    rig.meter.follow([PLAN], Owners.of([("team/alice", "GPU-1")]))
+    await rig.seconds(31)
+    await rig.meter.commit()
+    full = (await rig.records())[-2:]
+    assert [it.energy_millijoules for it in full] == [2_000_000] * 2
+    assert [it.progress for it in full] == pytest.approx([100, 100])
+
+
+async def test_last_record_of_a_pod_that_went_has_its_progress(rig: Rig) -> None:
+    """The plan goes with the pod, and only then its last record ends."""
+    rig.meter.own(BOARD, ALICE)
+    rig.meter.follow([PLAN], Owners.of([("team/alice", "GPU-1")]))
+    await rig.seconds(25)
+    rig.meter.own(BOARD, Owner())
+    rig.meter.follow([], Owners())
+    await rig.seconds(10)
+    await rig.meter.commit()
+    last = [it for it in await rig.records() if it.pod_uid == "uid-alice"][-1]
+    assert last.progress is not None
+    assert last.progress > 0
+
+
+async def test_silent_endpoint_does_not_hold_energy_back(rig: Rig) -> None:
+    """Records go out without progress, and the meter says which pod is silent."""
+    rig.scraper.answers = False
+    rig.meter.own(BOARD, ALICE)
+    rig.meter.follow([PLAN], Owners.of([("team/alice", "GPU-1")]))
+    await rig.seconds(25)
+    await rig.meter.commit()
+    assert [it.progress for it in await rig.records()] == [None, None]
+    assert rig.meter.scrape_failures() == {"uid-alice": "silent"}
+
+
+async def test_commit_cut_off_by_the_end_is_not_made_twice(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The loop is cancelled while the disk works; the final commit waits for it, and repeats nothing."""
+    gate = threading.Event()
+    commit = rig.ledger._commit
+
+    def slow(*rows: object) -> None:
+        gate.wait()
+        commit(*rows)  # type: ignore[arg-type]
+
+    await rig.seconds(15)
+    monkeypatch.setattr(rig.ledger, "_commit", slow)
+    loop = asyncio.create_task(rig.meter.commit())
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    loop.cancel()
+    await asyncio.gather(loop, return_exceptions=True)
+    last = asyncio.create_task(rig.meter.commit(final=True))
+    rig.clock.advance(11)
+    assert "has not come back" in (rig.meter.failure or "")
+    gate.set()
+    await last
+    records = await rig.records()
+    assert sum(it.energy_millijoules for it in records) == 14 * 200_000
+    assert rig.meter.failure is None
+
+
+async def test_records_wait_for_a_ledger_that_fails(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A full disk is said, and nothing is lost while there is memory."""
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    await rig.seconds(15)
+    with monkeypatch.context() as patch:
+        patch.setattr(rig.ledger, "_commit", full)
+        await rig.meter.commit()
+        assert "No space left" in (rig.meter.failure or "")
+    await rig.seconds(10)
+    await rig.meter.commit()
+    assert rig.meter.failure is None
+    assert [it.energy_millijoules for it in await rig.records()] == [1_800_000, 2_000_000]
+
+
+async def test_successor_goes_on_where_the_ledger_ends(make_rig: Callable[[], Rig], clock: FakeClock) -> None:
+    """The downtime is a Gap of the pod that held the GPU before and after; nothing overlaps and nothing is missing."""
+    killed = make_rig()
+    await killed.meter.open()
+    killed.meter.own(BOARD, ALICE)
+    await killed.seconds(15)
+    await killed.meter.commit()
+    clock.advance(3)
+    successor = make_rig()
+    await successor.meter.open()
+    successor.meter.own(BOARD, Owner("team/alice"))
+    await successor.seconds(20)
+    await successor.meter.commit()
+    records = await successor.records()
+    assert all(earlier.end == later.start for earlier, later in pairwise(records))
+    gaps = [it for it in records if it.quality == "Gap"]
+    assert {(it.pod, it.pod_uid) for it in gaps} == {("team/alice", "uid-alice")}
+    assert sum((it.end - it.start).total_seconds() for it in gaps) == 4
+
+
+async def test_downtime_is_nobodys_when_the_pod_is_another(make_rig: Callable[[], Rig], clock: FakeClock) -> None:
+    """Nobody knows when they changed places."""
+    killed = make_rig()
+    await killed.meter.open()
+    killed.meter.own(BOARD, ALICE)
+    await killed.seconds(5)
+    await killed.meter.commit()
+    clock.advance(3)
+    successor = make_rig()
+    await successor.meter.open()
+    successor.meter.own(BOARD, Owner("team/bob"))
+    await successor.seconds(20)
+    await successor.meter.commit()
+    assert {it.pod for it in await successor.records() if it.quality == "Gap"} == {None}
