@@ -97,6 +97,9 @@ def main() -> int:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     began = time.monotonic()
     cluster = Cluster(args.dir, noise=NOISE)
+    if cluster.running:
+        print(f"demo: one is still running in {args.dir}: stop it with make bed-down BED={args.dir}", file=sys.stderr)
+        return 1
     try:
         programs.build()
         say("bringing up a bed: etcd, Kubernetes, the training-operator, two nodes with four emulated A40 each")
