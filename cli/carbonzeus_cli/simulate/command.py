@@ -84,7 +84,7 @@ def _simulated(options: Options) -> Report:
         intensity_source=example.INTENSITY_SOURCE if options.intensity is None else str(options.intensity),
         study=study,
         starts=tuple(starts),
-        summary=Summary.of(runs),
+        summary=Summary.of(runs, bounded=job.slowdown is not None),
         notes=(*curve_notes, *_notes(history)),
     )
 

@@ -31,7 +31,7 @@ def constant_r(job: Job, bound: Bound) -> float:
 
 
 def at_constant(job: Job, bound: Bound) -> Trace:
-    """At the best constant limit that is done by the time the bound allows, its grace included."""
+    """At the best constant limit that is done by the time the bound allows."""
     r = constant_r(job, bound)
     return Trace.constant(job.work_s / r, r, float(np.interp(r, job.whole.r, job.whole.watts)))
 

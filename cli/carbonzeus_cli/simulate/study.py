@@ -35,11 +35,15 @@ class Study:
     with_optimum: bool
 
     def bound_of(self, ours: Trace) -> Bound:
-        """What the others are held to: the job's bound, or under a carbonWeight the time that ours took."""
+        """What all are held to: the job's bound; under a carbonWeight the time that ours took, its late first plan as grace."""
         if self.job.slowdown is not None:
             return self.job.bound
         elapsed_s = float(ours.until_done(self.job.work_s).edges_s[-1])
-        return Bound(elapsed_s / self.job.work_s - 1, 0.0)
+        return Bound(elapsed_s / self.job.work_s - 1, self.job.rules.switch_lead.total_seconds())
+
+    def constant_bound(self, bound: Bound) -> Bound:
+        """What a constant limit may use. Over a length that nobody knows, the grace makes no limit lower."""
+        return bound if self.job.known else Bound(bound.slowdown, 0.0)
 
     def traces(self, start: datetime) -> tuple[Bound, dict[str, Trace]]:
         """What each policy does from one start, and what all are held to."""
@@ -49,7 +53,7 @@ class Study:
         bound = self.bound_of(ours)
         traces = {
             "default": at_default(job),
-            "static": at_constant(job, bound),
+            "static": at_constant(job, self.constant_bound(bound)),
             "eq6": by_eq6(job, actual, start, bound, anytime=False),
             "eq6_anytime": by_eq6(job, actual, start, bound, anytime=True),
             "ours": ours,

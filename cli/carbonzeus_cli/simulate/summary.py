@@ -51,8 +51,11 @@ class Summary:
     rows: dict[str, Row]
     """By policy, in the order they are shown; without the optimum where no solver is installed."""
 
+    bounded: bool
+    """Whether ours kept a bound; else it is compared with the optimum of the same time."""
+
     @classmethod
-    def of(cls, runs: Sequence[Runs]) -> Summary:
+    def of(cls, runs: Sequence[Runs], *, bounded: bool) -> Summary:
         """Sums up the runs of all starts, at least one."""
         rows = {}
         for policy in POLICIES:
@@ -63,7 +66,7 @@ class Summary:
                 1 - one[policy].carbon_g / one["default"].carbon_g if one["default"].carbon_g else 0.0 for one in runs
             )
             rows[policy] = Row(own, saved)
-        return cls(rows)
+        return cls(rows, bounded)
 
     @property
     def efficiency(self) -> float:
@@ -84,5 +87,5 @@ class Summary:
     @property
     def of_optimum(self) -> float | None:
         """Ours as a share of what could be saved under the bound; None without a solver, or where nothing could be."""
-        best = self.rows.get("optimum_anytime")
+        best = self.rows.get("optimum_anytime" if self.bounded else "optimum_end")
         return self.rows["ours"].saved / best.saved if best is not None and best.saved > 1e-6 else None

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from rich import box
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from carbonzeus_cli.simulate.rivals import constant_r
@@ -57,21 +58,29 @@ def _table(report: Report, *, plain: bool) -> Table:
         style = "bold green" if policy == "ours" else ""
         table.add_row(names[policy], *_cells(row), style=style)
     if "optimum_anytime" not in rows:
-        table.add_row("optimum: pip install 'carbonzeus[optimum]'", *["-"] * 6, style="dim")
+        table.add_row(escape("optimum: pip install 'carbonzeus[optimum]'"), *["-"] * 6, style="dim")
     return table
 
 
 def _names(report: Report) -> dict[str, str]:
-    job = report.study.job
-    bound = job.bound if job.slowdown is not None else None
-    limit = f" ({job.curve.limit_for(constant_r(job, bound)):.0f} W)" if bound is not None else ""
-    return {
+    study, job = report.study, report.study.job
+    names = {
         "default": f"default limit ({job.curve.highest.limit_w:g} W)",
-        "static": f"best constant limit{limit}",
-        "eq6": "Eq. 6, tuned in hindsight for the end",
-        "eq6_anytime": "Eq. 6, tuned in hindsight to keep the bound",
+        "static": "best constant limit",
+        "eq6": "Eq. 6, tuned in hindsight",
+        "eq6_anytime": "Eq. 6, tuned in hindsight, never behind",
         "ours": "carbonzeus",
         "ours_perfect": "carbonzeus with perfect foresight",
+        "optimum_anytime": "optimum, never behind",
+        "optimum_end": "optimum in the same time",
+    }
+    if job.slowdown is None:
+        return names
+    limit_w = job.curve.limit_for(constant_r(job, study.constant_bound(job.bound)))
+    return names | {
+        "static": f"best constant limit ({limit_w:.0f} W)",
+        "eq6": "Eq. 6, tuned in hindsight for the end",
+        "eq6_anytime": "Eq. 6, tuned in hindsight to keep the bound",
         "optimum_anytime": "optimum within the bound at every moment",
         "optimum_end": "optimum within the bound at the end only",
     }
@@ -101,8 +110,11 @@ def _findings(report: Report) -> list[str]:
         f"carbonzeus saves {100 * summary.rows['ours'].saved:.2f} % of the carbon: {efficiency}, {timing}.",
         f"{'In the worst of these starts it saves' if len(report.starts) > 1 else 'That is'} {compared}.",
     ]
+    how = "within the bound" if job.slowdown is not None else "in the same time"
     if summary.of_optimum is not None:
-        lines.append(f"It reaches {100 * summary.of_optimum:.2f} % of what could be saved within the bound, all known.")
+        lines.append(
+            f"It reaches {100 * summary.of_optimum:.2f} % of what could be saved {how} by who knew everything."
+        )
     grace_s = job.bound.grace_s
     broken = [
         name
