@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Any, Self
+
+LAST_RECORDS = timedelta(seconds=6)
+"""For so long after the end of a pod the operator waits for its last record."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +31,8 @@ class Report:
     """Energy whose carbon is final, in percent."""
     cells: int
     """Windows that are not settled."""
+    all_in: bool
+    """Whether every agent's records were folded to well after the end of the job's pods."""
     conditions: tuple[tuple[str, str, str], ...]
     """Type, status and message."""
 
@@ -34,7 +40,7 @@ class Report:
     def parse(cls, raw: dict[str, Any]) -> Self:
         """Reads the API's JSON."""
         status = raw.get("status", {})
-        realised = status.get("realised", {})
+        realised, ledger = status.get("realised", {}), status.get("ledger", {})
         return cls(
             name=raw["metadata"]["name"],
             job=raw["spec"]["jobRef"]["name"],
@@ -49,7 +55,8 @@ class Report:
             baseline_ug=realised.get("baselineCarbonMicrograms"),
             saved_ug=realised.get("savedCarbonMicrograms"),
             settled=status.get("coverage", {}).get("settled", ""),
-            cells=len(status.get("ledger", {}).get("cells", [])),
+            cells=len(ledger.get("cells", [])),
+            all_in=_all_in(ledger),
             conditions=tuple(
                 (one["type"], one["status"], one.get("message", "")) for one in status.get("conditions", [])
             ),
@@ -57,5 +64,15 @@ class Report:
 
     @property
     def closed(self) -> bool:
-        """Whether its job ended and all of its carbon is final."""
-        return self.state == "Finished" and self.cells == 0 and self.energy_mj > 0
+        """Whether its job ended, all of its energy is in and all of its carbon is final."""
+        return self.state == "Finished" and self.cells == 0 and self.all_in
+
+
+def _all_in(ledger: dict[str, Any]) -> bool:
+    ends = [datetime.fromisoformat(pod["ended"]) if "ended" in pod else None for pod in ledger.get("pods", [])]
+    known = [end for end in ends if end is not None]
+    cursors = ledger.get("cursors", [])
+    if not cursors or not known or len(known) < len(ends):
+        return False
+    last = max(known) + LAST_RECORDS
+    return all("until" in one and datetime.fromisoformat(one["until"]) >= last for one in cursors)

@@ -75,6 +75,7 @@ def report(job: str) -> Report:
         saved_ug=200_000,
         settled="100%",
         cells=0,
+        all_in=True,
         conditions=(),
     )
 
@@ -111,6 +112,7 @@ def test_a_performance_that_kept_every_promise_passes_every_check() -> None:
     [
         (checks.reports_settled, replace(kept(), reports={}), "duo has no report"),
         (checks.reports_settled, with_report(cells=3, settled="90%"), "Finished with 90% settled"),
+        (checks.reports_settled, with_report(all_in=False), "duo-12345678 is Finished"),
         (checks.reports_settled, with_report(state="Enforcing"), "duo-12345678 is Enforcing"),
         (
             checks.reports_settled,

@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import pytest
 from rich.console import Console
 
 from carbonzeus_bed.demo import picture, view
@@ -70,7 +71,27 @@ def test_a_report_is_read_as_numbers() -> None:
         100_000,
     )
     assert (report.cells, report.settled, report.closed) == (2, "96%", False)
-    assert replace(report, state="Finished", cells=0).closed
+    assert replace(report, state="Finished", cells=0, all_in=True).closed
+
+
+@pytest.mark.parametrize(
+    ("pods", "cursors", "all_in"),
+    [
+        ([{"ended": "2026-01-01T12:00:00Z"}], [{"until": "2026-01-01T12:00:06Z"}], True),
+        ([{"ended": "2026-01-01T12:00:00Z"}], [{"until": "2026-01-01T12:00:05.9Z"}], False),
+        ([{"ended": "2026-01-01T12:00:00Z"}, {}], [{"until": "2026-01-01T12:00:06Z"}], False),
+        ([{"ended": "2026-01-01T12:00:00Z"}], [{"until": "2026-01-01T12:00:06Z"}, {}], False),
+        ([{"ended": "2026-01-01T12:00:00Z"}], [], False),
+        ([], [{"until": "2026-01-01T12:00:06Z"}], False),
+    ],
+)
+def test_a_report_is_complete_when_every_ledger_was_read_beyond_the_end_of_its_pods(
+    pods: list[dict[str, str]], cursors: list[dict[str, str]], all_in: bool
+) -> None:
+    """Before that a last record may still be on its way, although nothing is unsettled."""
+    ledger = {"pods": pods, "cursors": cursors}
+    raw = RAW | {"status": {"state": "Finished", "ledger": ledger}}
+    assert Report.parse(raw).all_in == Report.parse(raw).closed == all_in
 
 
 def test_a_report_without_status_is_pending() -> None:
