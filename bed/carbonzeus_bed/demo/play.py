@@ -13,7 +13,7 @@ import yaml
 from rich.console import Console
 from rich.live import Live
 
-from carbonzeus_bed.api import wait_until
+from carbonzeus_bed.api import Object, wait_until
 from carbonzeus_bed.cluster import Cluster
 from carbonzeus_bed.demo import view
 from carbonzeus_bed.demo.checks import Evidence
@@ -39,6 +39,7 @@ from carbonzeus_bed.truth import Truth
 LOOK_S = 0.5
 LINE_S = 5.0
 INSTALLED_S = 30.0
+LOG_LINES = 5
 SETTLED = timedelta(seconds=30)
 """After the replay: how long the last job may take to end and its report to become final."""
 
@@ -78,10 +79,7 @@ class Play:
         self._apply(self._write("policy.yaml", *documents("policy.yaml")))
         self._apply(self._write("profiles.yaml", *documents("profiles.yaml")))
         if not wait_until(self._ready, INSTALLED_S):
-            listed = self.cluster.kubectl("get", "pods", "--namespace", RELEASE)
-            raise Stuck(
-                f"operator and agents are not ready:\n{listed}Their logs are in {self.cluster.processes.log_dir}"
-            )
+            raise Stuck(self._why_not_ready())
 
     def submit(self) -> None:
         """The three jobs, as the replay begins."""
@@ -128,14 +126,19 @@ class Play:
         return closed and ended and self.boards.by_uuid() == self.prior_w
 
     def _ready(self) -> bool:
-        pods = self.cluster.api.get(f"/api/v1/namespaces/{RELEASE}/pods")["items"]
         wanted = 1 + sum(1 for node in self.cluster.nodes if node.gpus)
-        ready = [
-            pod
-            for pod in pods
-            if any(one["type"] == "Ready" and one["status"] == "True" for one in pod["status"].get("conditions", []))
-        ]
-        return len(ready) == wanted
+        return [_is_ready(pod) for pod in self._pods()] == wanted * [True]
+
+    def _why_not_ready(self) -> str:
+        waiting = [pod["metadata"]["name"] for pod in self._pods() if not _is_ready(pod)]
+        logs = {pod: self.cluster.pods(RELEASE).log(pod).splitlines()[-LOG_LINES:] for pod in waiting}
+        said = "\n".join(line for pod, lines in logs.items() for line in (f"{pod}:", *lines)) or self.cluster.kubectl(
+            "get", "pods,deployments,daemonsets", "--namespace", RELEASE
+        )
+        return f"operator and agents are not ready after {INSTALLED_S:.0f} s. Logs are in {self.cluster.processes.log_dir}\n{said}"
+
+    def _pods(self) -> list[Object]:
+        return list(self.cluster.api.get(f"/api/v1/namespaces/{RELEASE}/pods")["items"])
 
     def _write(self, name: str, *objects: object) -> Path:
         """Into the folder `played`, so that everything can be looked at and used again."""
@@ -164,3 +167,8 @@ class Play:
                 print(view.line(frame), flush=True)
 
         yield print_sometimes
+
+
+def _is_ready(pod: Object) -> bool:
+    conditions = pod["status"].get("conditions", [])
+    return any(one["type"] == "Ready" and one["status"] == "True" for one in conditions)
