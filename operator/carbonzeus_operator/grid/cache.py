@@ -1,31 +1,36 @@
-"""One entry for each (zone, signal), whatever the number of jobs: asked for when due, kept when the source fails."""
+"""One entry for each (zone, signal), whatever the number of jobs: asked for when due, kept when the source fails.
+
+Calls run beside the round, forecast and actual each by itself. A round waits a little for those it began, then looks at what
+is there: a source that is slow or hangs delays nothing but its own data.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import random
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from carbonzeus_operator.errors import CarbonzeusError, Unavailable
 from carbonzeus_operator.grid import keep
+from carbonzeus_operator.grid.check import checked
+from carbonzeus_operator.grid.part import Part
 from carbonzeus_operator.grid.provider import Provider
 from carbonzeus_operator.grid.series import Series, Signal
 from carbonzeus_operator.grid.view import GridView
 
 log = logging.getLogger(__name__)
 
-BACKOFF = 2.0
-MAX_BACKOFF_S = 1800.0
-JITTER = 0.1
-"""Share by which the next call is moved at random, so that many operators do not call at once."""
 ACTUAL_DAYS = timedelta(days=2)
 """For how long back the actual is asked for where no account needs more."""
 UNWANTED = timedelta(hours=6)
 """An entry that nobody wanted for this long is dropped."""
+PATIENCE_S = 3.0
+"""A round waits at most this long for the calls it began; what comes later is there for the next round."""
+CALL_LIMIT_S = 60.0
+"""A call that takes longer is given up."""
 
 Key = tuple[str, Signal]
 
@@ -34,16 +39,10 @@ Key = tuple[str, Signal]
 class Entry:
     """What is known of one (zone, signal)."""
 
-    forecast: Series | None = None
-    actual: Series | None = None
-    problem: str | None = None
-    failures: int = 0
-    """In a row."""
-    due: datetime | None = None
-    """When to ask again; None: now."""
-    since: datetime | None = None
-    """From when on the actual was asked for."""
-    wanted: datetime | None = None
+    forecast: Part
+    actual: Part
+    wanted: datetime
+    """When somebody wanted it last."""
 
 
 def _utc_now() -> datetime:
@@ -52,76 +51,110 @@ def _utc_now() -> datetime:
 
 @dataclass(slots=True)
 class GridCache:
-    """`await refresh(...)` in every round, then look at `views()`."""
+    """`await refresh(...)` in every round, then look at `views()`; `await close()` at the end."""
 
     provider: Provider
     state_dir: Path | None
+    """Where the last good data is kept; nowhere if None."""
     refresh_s: float
+    """How often each forecast and each actual is asked for."""
     now: Callable[[], datetime] = _utc_now
+    patience_s: float = PATIENCE_S
+    call_limit_s: float = CALL_LIMIT_S
     calls: int = 0
     errors: int = 0
     _entries: dict[Key, Entry] = field(default_factory=dict)
+    _wanted: frozenset[Key] = frozenset()
 
     async def refresh(self, wanted: Mapping[Key, datetime | None]) -> None:
         """Asks the source for what is wanted and due. `wanted` says from when on actuals are needed (None: recent ones).
 
-        Never raises: a failure is kept as the entry's problem beside its last good data.
+        Never raises: a failure is kept as the problem beside the last good data. Takes no longer than `patience_s`, and is not
+        kept waiting twice by the same call.
         """
         now = self.now()
-        for key in wanted:
-            self._entries.setdefault(key, self._kept(key)).wanted = now
-        for key in [key for key, entry in self._entries.items() if now - (entry.wanted or now) > UNWANTED]:
-            del self._entries[key]
-        await asyncio.gather(*(self._ask(key, self._entries[key], since, now) for key, since in wanted.items()))
+        self._wanted = frozenset(wanted)
+        begun: list[asyncio.Task[None]] = []
+        for key, since in wanted.items():
+            entry = self._entries.get(key)
+            if entry is None:
+                entry = self._entries[key] = Entry(Part(*key, "forecast"), Part(*key, "actual"), now)
+            entry.wanted = now
+            begun += self._begin(entry, min(since or now, now - ACTUAL_DAYS), now)
+        for key in [key for key, entry in self._entries.items() if now - entry.wanted > UNWANTED]:
+            _give_up(self._entries.pop(key))
+        if begun:
+            await asyncio.wait(begun, timeout=self.patience_s)
 
     def views(self) -> dict[Key, GridView]:
-        """What is known now."""
+        """What is known now of all that was wanted last."""
         now = self.now()
-        return {
-            key: GridView(
-                entry.forecast,
-                entry.actual,
-                entry.problem,
-                (now - entry.forecast.issued_at).total_seconds() if entry.forecast is not None else None,
-            )
-            for key, entry in self._entries.items()
-        }
+        return {key: _view(self._entries[key], now) for key in self._wanted}
 
-    async def _ask(self, key: Key, entry: Entry, since: datetime | None, now: datetime) -> None:
-        since = min(since or now - ACTUAL_DAYS, now - ACTUAL_DAYS)
-        further_back = entry.since is not None and since < entry.since and entry.problem is None
-        if entry.due is not None and now < entry.due and not further_back:
+    async def close(self) -> None:
+        """Gives up the calls under way."""
+        calls = [call for entry in self._entries.values() for call in _give_up(entry)]
+        self._entries, self._wanted = {}, frozenset()
+        if calls:
+            await asyncio.wait(calls, timeout=self.patience_s)
+
+    def _begin(self, entry: Entry, since: datetime, now: datetime) -> list[asyncio.Task[None]]:
+        forecast, actual = entry.forecast, entry.actual
+        zone, signal = forecast.zone, forecast.signal
+        begun = []
+        if forecast.is_due(now):
+            begun.append(self._call(forecast, None, lambda: self.provider.forecast(zone, signal)))
+        if actual.is_due(now, since):
+            begun.append(self._call(actual, since, lambda: self.provider.actual(zone, signal, since, now)))
+        return begun
+
+    def _call(self, part: Part, since: datetime | None, ask: Callable[[], Awaitable[Series]]) -> asyncio.Task[None]:
+        part.call = asyncio.create_task(self._ask(part, since, ask))
+        part.call.add_done_callback(lambda _: _ended(part))
+        return part.call
+
+    async def _ask(self, part: Part, since: datetime | None, ask: Callable[[], Awaitable[Series]]) -> None:
+        if part.due is None and self.state_dir is not None:
+            part.good = await asyncio.to_thread(keep.read, self.state_dir, part.kind, part.zone, part.signal)
+        self.calls += 1
+        try:
+            series = await self._answer(part, ask)
+        except CarbonzeusError as error:
+            self.errors += 1
+            part.failed(error, self.now(), self.refresh_s)
             return
-        problems = []
-        retry_after_s: float | None = None
-        for part in ("forecast", "actual"):
-            self.calls += 1
-            try:
-                if part == "forecast":
-                    entry.forecast = await self.provider.forecast(*key)
-                else:
-                    entry.actual, entry.since = await self.provider.actual(*key, since, now), since
-            except CarbonzeusError as error:
-                self.errors += 1
-                problems.append(str(error))
-                if isinstance(error, Unavailable) and error.retry_after_s is not None:
-                    retry_after_s = max(retry_after_s or 0.0, error.retry_after_s)
-        self._reckon(key, entry, problems, retry_after_s, now)
+        part.succeeded(series, since, self.now(), self.refresh_s)
+        if self.state_dir is not None:
+            await asyncio.to_thread(keep.write, self.state_dir, part.kind, series)
 
-    def _reckon(self, key: Key, entry: Entry, problems: list[str], retry_after_s: float | None, now: datetime) -> None:
-        before = entry.problem
-        entry.problem = "; ".join(dict.fromkeys(problems)) or None
-        if entry.problem is not None and entry.problem != before:
-            log.warning("%s %s: %s", key[0], key[1].value, entry.problem)
-        entry.failures = entry.failures + 1 if problems else 0
-        wait_s = min(self.refresh_s * BACKOFF ** min(entry.failures, 16), max(MAX_BACKOFF_S, self.refresh_s))
-        if entry.failures <= 1:
-            wait_s = self.refresh_s
-        wait_s = max(wait_s * random.uniform(1 - JITTER, 1.0), retry_after_s or 0.0)  # noqa: S311 - no secret
-        entry.due = now + timedelta(seconds=wait_s)
-        if not problems and self.state_dir is not None and entry.forecast is not None and entry.actual is not None:
-            keep.write(self.state_dir, key, entry.forecast, entry.actual)
+    async def _answer(self, part: Part, ask: Callable[[], Awaitable[Series]]) -> Series:
+        try:
+            async with asyncio.timeout(self.call_limit_s):
+                series = checked(await ask(), part.zone, part.signal)
+        except CarbonzeusError:
+            raise
+        except TimeoutError as error:
+            raise Unavailable("the source did not answer in time") from error
+        except Exception as error:
+            log.exception("the source of %s (%s) failed in a way that it should not", part.zone, part.signal)
+            raise Unavailable(f"the source failed unexpectedly: {error!r}; the log says where") from error
+        if part.kind == "forecast" and not series.intervals:
+            raise Unavailable(f"the forecast of {series.source} for {part.zone} is empty")
+        return series
 
-    def _kept(self, key: Key) -> Entry:
-        found = keep.read(self.state_dir, key) if self.state_dir is not None else None
-        return Entry() if found is None else Entry(forecast=found[0], actual=found[1])
+
+def _give_up(entry: Entry) -> list[asyncio.Task[None]]:
+    calls = [part.call for part in (entry.forecast, entry.actual) if part.call is not None]
+    for call in calls:
+        call.cancel()
+    return calls
+
+
+def _ended(part: Part) -> None:
+    part.call = None
+
+
+def _view(entry: Entry, now: datetime) -> GridView:
+    forecast, actual = entry.forecast, entry.actual
+    age_s = max((now - forecast.good.issued_at).total_seconds(), 0.0) if forecast.good is not None else None
+    return GridView(forecast.good, actual.good, forecast.problem, age_s, actual.problem)

@@ -1,4 +1,4 @@
-"""Carbon intensity in CSV files: text in, typed rows out, and errors that name the line. Pure.
+"""Carbon intensity in CSV files: text in, a recording out, and errors that name the line. Pure.
 
 Two shapes, told apart by the header; other columns are passed over:
 
@@ -15,162 +15,216 @@ from __future__ import annotations
 import csv
 import math
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import NoReturn
 
 from carbonzeus_operator.errors import InvalidSpec
+from carbonzeus_operator.grid.check import MAX_GCO2_PER_KWH
+from carbonzeus_operator.grid.recording import Recording, Rows, from_us, to_us
 
 PLAIN = ("start_utc", "gco2_per_kwh")
 ISSUES = ("issued_utc", "start_utc", "forecast_gco2eq_kwh", "actual_gco2eq_kwh")
-MAX_GAPS_NAMED = 5
-
-
-@dataclass(frozen=True, slots=True)
-class Recording:
-    """All that a file says."""
-
-    step: timedelta
-    """Length of an interval."""
-    issues: Mapping[datetime, tuple[tuple[datetime, float], ...]]
-    """(start, intensity) rows of each forecast by its time of issue, in order; empty for a file without forecasts."""
-    actuals: tuple[tuple[datetime, float], ...]
-    """(start, intensity) in time order."""
-    warnings: tuple[str, ...] = ()
-    """Gaps, by line."""
+YEARS = range(1970, 2200)
+"""A year beyond is a slip of the pen."""
+SHOWN = 40
+"""So much of a cell is quoted in a message."""
 
 
 def parse(name: str, lines: Iterable[str]) -> Recording:
-    """Reads a file. `name` is for messages. InvalidSpec names file, line, what is wrong and what to do."""
-    reader = csv.reader(lines)
-    header = [cell.strip().lstrip("\ufeff") for cell in next(reader, [])]
+    """Reads a file. `name` is for messages. InvalidSpec names file, line, what is wrong and what to do.
+
+    lines: text; bytes that are no text may stand in it as lone surrogates.
+    """
+    table = _Table(name, lines)
+    header = table.header()
     if set(ISSUES) <= set(header):
-        return _Reading(name).issues(_cells(name, reader, header, ISSUES))
+        return _issues(table, table.rows(ISSUES))
     if set(PLAIN) <= set(header):
-        return _Reading(name).plain(_cells(name, reader, header, PLAIN))
+        return _plain(table, table.rows(PLAIN))
     missing = [column for column in (ISSUES if "issued_utc" in header else PLAIN) if column not in header]
-    return _refuse(
-        name,
-        1,
+    return table.refuse(
         f"the header has no column {' and no '.join(missing)}",
-        f"begin with {','.join(PLAIN)} or {','.join(ISSUES)}",
+        f"begin with {','.join(PLAIN)} or {','.join(ISSUES)}, as text with commas",
     )
 
 
-def _cells(
-    name: str, reader: Iterator[list[str]], header: list[str], columns: tuple[str, ...]
-) -> Iterator[tuple[int, list[str]]]:
-    at = [header.index(column) for column in columns]
-    for number, row in enumerate(reader, start=2):
-        if not row:
-            continue
-        if len(row) < len(header):
-            _refuse(
-                name, number, f"has {len(row)} cells where the header has {len(header)}", "complete or remove the row"
+def _plain(table: _Table, cells: Iterator[list[str]]) -> Recording:
+    actuals, spacings = Rows.of(()), _Spacings(table)
+    before_us: int | None = None
+    for start_text, value_text in cells:
+        start_us = table.time_us("start_utc", start_text)
+        spacings.add(before_us, start_us)
+        actuals.append((start_us, table.intensity("gco2_per_kwh", value_text), table.line))
+        before_us = start_us
+    return Recording(table.name, spacings.step(), {}, actuals)
+
+
+def _issues(table: _Table, cells: Iterator[list[str]]) -> Recording:
+    issues: dict[datetime, Rows] = {}
+    actuals: dict[int, tuple[float, int]] = {}
+    spacings = _Spacings(table)
+    issued_text, issued_us, before_us = "", 0, None
+    issue = Rows.of(())
+    for text, start_text, forecast_text, actual_text in cells:
+        if text != issued_text or not issues:
+            at_us = table.time_us("issued_utc", text)
+            if issues and at_us < issued_us:
+                table.refuse(
+                    f"issued_utc {_said(at_us)} is earlier than in the row before", "sort the rows by issued_utc"
+                )
+            if not issues or at_us > issued_us:
+                issue, before_us = Rows.of(()), None
+                issues[from_us(at_us)] = issue
+            issued_text, issued_us = text, at_us
+        start_us = table.time_us("start_utc", start_text)
+        spacings.add(before_us, start_us)
+        issue.append((start_us, table.intensity("forecast_gco2eq_kwh", forecast_text), table.line))
+        before_us = start_us
+        if actual_text:
+            actual = table.intensity("actual_gco2eq_kwh", actual_text)
+            known, line = actuals.setdefault(start_us, (actual, table.line))
+            if known != actual:
+                table.refuse(
+                    f"actual_gco2eq_kwh of {_said(start_us)} is {actual:g}, but {known:g} in line {line}",
+                    "give each interval one actual",
+                )
+    step = spacings.step()
+    rows = Rows.of((start_us, *actuals[start_us]) for start_us in sorted(actuals))
+    _apart(table, rows, step)
+    return Recording(table.name, step, issues, rows)
+
+
+def _apart(table: _Table, actuals: Rows, step: timedelta) -> None:
+    """Issues that are shifted against each other would give actuals that overlap."""
+    step_us = step // timedelta(microseconds=1)
+    starts_us = actuals.starts_us
+    for index in range(1, len(starts_us)):
+        if starts_us[index] - starts_us[index - 1] < step_us:
+            line = max(actuals.lines[index], actuals.lines[index - 1])
+            table.refuse(
+                f"the actual overlaps that of line {min(actuals.lines[index], actuals.lines[index - 1])}:"
+                f" they start less than the file's step of {step} apart",
+                "let the intervals of all issues begin at the same minutes",
+                line,
             )
-        yield number, [row[index].strip() for index in at]
 
 
 @dataclass(slots=True)
-class _Reading:
-    """A file being read."""
+class _Spacings:
+    """How far apart rows are that follow each other."""
 
-    name: str
-    spacings: Counter[timedelta] = field(default_factory=Counter)
-    examples: dict[timedelta, list[tuple[int, datetime]]] = field(default_factory=dict)
-    """The first few (line, start) of each spacing."""
+    table: _Table
+    counts: Counter[int] = field(default_factory=Counter)
+    first_line: dict[int, int] = field(default_factory=dict)
 
-    def plain(self, rows: Iterator[tuple[int, list[str]]]) -> Recording:
-        actuals: list[tuple[datetime, float]] = []
-        for number, (start_text, value_text) in rows:
-            start = self._time(number, "start_utc", start_text)
-            self._follow(number, actuals[-1][0] if actuals else None, start)
-            actuals.append((start, self._intensity(number, "gco2_per_kwh", value_text)))
-        return self._done({}, actuals)
-
-    def issues(self, rows: Iterator[tuple[int, list[str]]]) -> Recording:
-        issues: dict[datetime, list[tuple[datetime, float]]] = {}
-        actuals: dict[datetime, float] = {}
-        issued: datetime | None = None
-        for number, (issued_text, start_text, forecast_text, actual_text) in rows:
-            at = self._time(number, "issued_utc", issued_text)
-            if issued is not None and at < issued:
-                self._refuse(
-                    number, f"issued_utc {issued_text} is earlier than in the row before", "sort by issued_utc"
-                )
-            issued = at
-            issue = issues.setdefault(at, [])
-            start = self._time(number, "start_utc", start_text)
-            self._follow(number, issue[-1][0] if issue else None, start)
-            issue.append((start, self._intensity(number, "forecast_gco2eq_kwh", forecast_text)))
-            if actual_text:
-                value = self._intensity(number, "actual_gco2eq_kwh", actual_text)
-                known = actuals.setdefault(start, value)
-                if known != value:
-                    self._refuse(
-                        number, f"actual_gco2eq_kwh of {start_text} is {actual_text}, but {known:g} in an earlier row",
-                        "give each hour one actual",
-                    )  # fmt: skip
-        return self._done({at: tuple(issue) for at, issue in issues.items()}, sorted(actuals.items()))
-
-    def _done(
-        self, issues: Mapping[datetime, tuple[tuple[datetime, float], ...]], actuals: list[tuple[datetime, float]]
-    ) -> Recording:
-        if not self.spacings:
-            self._refuse(
-                2, "fewer than two rows follow each other, so no interval has a length", "give at least two rows"
-            )
-        step = min(spacing for spacing, count in self.spacings.items() if count == max(self.spacings.values()))
-        for spacing, found in self.examples.items():
-            if spacing < step:
-                self._refuse(
-                    found[0][0],
-                    f"start_utc is {spacing} after the row before, but the file's step is {step}",
-                    "keep one step throughout",
-                )
-        odd = sorted(one for spacing, found in self.examples.items() if spacing > step for one in found)
-        named = [f"{self.name}, line {number}: a gap before {start.isoformat()}" for number, start in odd]
-        count = sum(count for spacing, count in self.spacings.items() if spacing > step)
-        if count > MAX_GAPS_NAMED:
-            named = [*named[:MAX_GAPS_NAMED], f"{self.name}: {count - MAX_GAPS_NAMED} more gaps"]
-        return Recording(step, issues, tuple(actuals), tuple(named))
-
-    def _follow(self, number: int, before: datetime | None, start: datetime) -> None:
-        if before is None:
+    def add(self, before_us: int | None, start_us: int) -> None:
+        if before_us is None:
             return
-        if start <= before:
-            what = "occurs twice" if start == before else "is earlier than in the row before"
-            self._refuse(number, f"start_utc {start.isoformat()} {what}", "sort the rows by time, one an interval")
-        spacing = start - before
-        self.spacings[spacing] += 1
-        examples = self.examples.setdefault(spacing, [])
-        if len(examples) < MAX_GAPS_NAMED:
-            examples.append((number, start))
+        spacing_us = start_us - before_us
+        if spacing_us <= 0:
+            what = "occurs twice" if spacing_us == 0 else "is earlier than in the row before"
+            self.table.refuse(f"start_utc {_said(start_us)} {what}", "sort the rows by time, one an interval")
+        self.counts[spacing_us] += 1
+        self.first_line.setdefault(spacing_us, self.table.line)
 
-    def _time(self, number: int, column: str, text: str) -> datetime:
+    def step(self) -> timedelta:
+        """The usual spacing. Rows that are further apart leave a gap; rows that are closer cannot be meant."""
+        if not self.counts:
+            self.table.refuse(
+                "no two rows follow each other, so that no interval has a length", "give at least two rows"
+            )
+        usual = max(self.counts.values())
+        step_us = min(spacing for spacing, count in self.counts.items() if count == usual)
+        step = timedelta(microseconds=step_us)
+        closer = [(line, spacing) for spacing, line in self.first_line.items() if spacing < step_us]
+        if closer:
+            line, spacing_us = min(closer)
+            self.table.refuse(
+                f"start_utc is {timedelta(microseconds=spacing_us)} after the row before, but the file's step is {step}",
+                "keep one step throughout",
+                line,
+            )
+        return step
+
+
+class _Table:
+    """A CSV file being read, with the line it is at."""
+
+    def __init__(self, name: str, lines: Iterable[str]) -> None:
+        self.name = name
+        self.line = 1
+        """Where the row at hand begins."""
+        self._reader = csv.reader(lines, strict=True)
+        self._header: list[str] = []
+
+    def header(self) -> list[str]:
+        """The names of the columns."""
+        self._header = [cell.strip() for cell in self._next() or []]
+        if not any(self._header):
+            self.refuse("there is no header", f"begin with {','.join(PLAIN)}")
+        return self._header
+
+    def rows(self, columns: tuple[str, ...]) -> Iterator[list[str]]:
+        """The cells of these columns, row by row. Blank rows are passed over."""
+        for column in columns:
+            if self._header.count(column) > 1:
+                self.refuse(f"the header has the column {column} twice", "keep one of them")
+        at = [self._header.index(column) for column in columns]
+        while (row := self._next()) is not None:
+            if not any(cell.strip() for cell in row):
+                continue
+            if len(row) < len(self._header) or any(cell.strip() for cell in row[len(self._header) :]):
+                self.refuse(
+                    f"has {len(row)} cells where the header has {len(self._header)}",
+                    "complete or remove the row; a decimal sign is a point",
+                )
+            yield [row[index].strip() for index in at]
+
+    def time_us(self, column: str, text: str) -> int:
+        """A moment."""
+        advice = "write it as 2021-08-01T00:00Z"
         try:
             found = datetime.fromisoformat(text)
         except ValueError:
-            self._refuse(number, f"{column} {text!r} is no time", "write it as 2021-08-01T00:00Z")
+            self.refuse(f"{column} {_quoted(text)} is no time", advice)
         if found.tzinfo is None:
-            self._refuse(number, f"{column} {text!r} has no offset", "write it as 2021-08-01T00:00Z")
-        return found.astimezone(UTC)
+            self.refuse(f"{column} {_quoted(text)} has no offset", advice)
+        if found.year not in YEARS:
+            self.refuse(f"{column} {_quoted(text)} is not between {YEARS.start} and {YEARS.stop}", "correct the year")
+        return to_us(found)
 
-    def _intensity(self, number: int, column: str, text: str) -> float:
+    def intensity(self, column: str, text: str) -> float:
+        """Grams a kilowatt-hour."""
         try:
-            value = float(text)
+            value = math.nan if "_" in text else float(text)
         except ValueError:
             value = math.nan
         if not math.isfinite(value):
-            self._refuse(number, f"{column} {text!r} is no number", "give grams of CO2 per kWh, or remove the row")
+            self.refuse(f"{column} {_quoted(text)} is no number", "give grams of CO2 per kWh, or remove the row")
         if value < 0:
-            self._refuse(number, f"{column} {text} is negative", "an intensity is 0 or more: correct or remove the row")
+            self.refuse(f"{column} {value:g} is negative", "an intensity is 0 or more: correct or remove the row")
+        if value > MAX_GCO2_PER_KWH:
+            self.refuse(f"{column} {value:g} is more than any power plant emits", "give grams of CO2 per kWh")
         return value
 
-    def _refuse(self, number: int, what: str, advice: str) -> NoReturn:
-        _refuse(self.name, number, what, advice)
+    def refuse(self, what: str, advice: str, line: int | None = None) -> NoReturn:
+        """Says what is wrong with the row at hand."""
+        message = f"{self.name}, line {self.line if line is None else line}: {what}; {advice}"
+        raise InvalidSpec(message, reason="InvalidGridData")
+
+    def _next(self) -> list[str] | None:
+        self.line = self._reader.line_num + 1
+        try:
+            return next(self._reader, None)
+        except csv.Error as error:
+            self.refuse(f"is no CSV: {error}", "check the quotes of this row")
 
 
-def _refuse(name: str, number: int, what: str, advice: str) -> NoReturn:
-    raise InvalidSpec(f"{name}, line {number}: {what}; {advice}", reason="InvalidGridData")
+def _quoted(text: str) -> str:
+    return repr(text if len(text) <= SHOWN else f"{text[:SHOWN]}…")
+
+
+def _said(instant_us: int) -> str:
+    return from_us(instant_us).isoformat()

@@ -9,7 +9,11 @@ from carbonzeus_operator.grid.series import Series, Signal
 
 
 class Provider(Protocol):
-    """Forecasts and actuals of zones. Raises Unavailable (asked again later) or InvalidSpec (somebody must mend it)."""
+    """Forecasts and actuals of zones. Raises Unavailable (asked again later) or InvalidSpec (somebody must mend it).
+
+    The cache asks for one forecast and one actual of a (zone, signal) at a time, checks what comes (`check.checked`), and
+    cancels a call that takes too long.
+    """
 
     async def forecast(self, zone: str, signal: Signal) -> Series:
         """The newest forecast that was issued by now."""

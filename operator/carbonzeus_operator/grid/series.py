@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -48,23 +48,25 @@ class Series:
     issued_at: datetime
     intervals: tuple[Interval, ...]
     warnings: tuple[str, ...] = ()
-    """What the source left out, for people: gaps, by line."""
+    """What people should know of it, where it is: gaps, by line."""
 
     def at(self, instant: datetime) -> Interval | None:
         """The interval that holds `instant`; None in a gap or outside."""
-        index = bisect_right(self.intervals, instant, key=lambda interval: interval.start) - 1
+        index = bisect_right(self.intervals, instant, key=_start) - 1
         if index < 0:
             return None
         interval = self.intervals[index]
         return interval if instant < interval.end else None
 
     def between(self, start: datetime, end: datetime) -> tuple[Interval, ...]:
-        """The intervals that overlap [start, end), uncut."""
-        first = max(bisect_right(self.intervals, start, key=lambda interval: interval.start) - 1, 0)
-        found = []
-        for interval in self.intervals[first:]:
-            if interval.start >= end:
-                break
-            if interval.end > start:
-                found.append(interval)
-        return tuple(found)
+        """The intervals that overlap [start, end), uncut; none where that is no time at all."""
+        if end <= start:
+            return ()
+        first = max(bisect_right(self.intervals, start, key=_start) - 1, 0)
+        if first < len(self.intervals) and self.intervals[first].end <= start:
+            first += 1
+        return self.intervals[first : bisect_left(self.intervals, end, lo=first, key=_start)]
+
+
+def _start(interval: Interval) -> datetime:
+    return interval.start

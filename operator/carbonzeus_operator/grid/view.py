@@ -15,6 +15,8 @@ class GridView:
     """The newest issue; the last good one where the source fails; None before the first."""
     actual: Series | None
     problem: str | None
-    """Why it could not be refreshed; None when all is well."""
+    """Why the forecast could not be refreshed; None when all is well."""
     stale_for_s: float | None
     """Age of the forecast since its issue [s]; None without one."""
+    actual_problem: str | None = None
+    """Why the actual could not be refreshed; None when all is well."""
