@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
 
 from aiohttp import web
 from pydantic import ValidationError
@@ -59,10 +60,11 @@ def api(agent: Agent) -> web.Application:
         try:
             after = _number(request, "after", 0, 0, 2**63 - 1)
             limit = _number(request, "limit", PAGE, 1, 2**63 - 1)
+            since = _instant(request, "since")
         except ValueError as error:
             return _error(400, str(error))
         try:
-            return _json(await agent.ledger.page(after, min(limit, MAXIMUM_PAGE)))
+            return _json(await agent.ledger.page(after, min(limit, MAXIMUM_PAGE), since))
         except LedgerFailed as error:
             return _error(503, str(error))
 
@@ -86,6 +88,19 @@ def _number(request: web.Request, name: str, default: int, low: int, high: int) 
     if not (text.isascii() and text.isdigit() and len(text) < 20 and low <= int(text) <= high):
         raise ValueError(f"{name} must be a whole number from {low} to {high}")
     return int(text)
+
+
+def _instant(request: web.Request, name: str) -> datetime | None:
+    text = request.query.get(name)
+    if text is None:
+        return None
+    try:
+        found = datetime.fromisoformat(text)
+        if found.tzinfo is None:
+            raise ValueError("no offset")
+        return found.astimezone(UTC)
+    except (ValueError, OverflowError) as error:
+        raise ValueError(f"{name} must be a time with its offset, such as 2026-03-01T12:00:00Z") from error
 
 
 def _sentence(error: ValidationError) -> str:

@@ -103,9 +103,10 @@ class Ledger:
         ]
         await self._run(lambda: self._commit(rows, open_rows))
 
-    async def page(self, after: int, limit: int) -> str:
-        """The `limit` records after number `after`, as the JSON of an `EnergyPage`."""
-        return await self._run(lambda: self._page(after, limit))
+    async def page(self, after: int, limit: int, since: datetime | None = None) -> str:
+        """The `limit` records after number `after`, as the JSON of an `EnergyPage`; with `since` those that end later."""
+        since_s = since.timestamp() if since is not None else float("-inf")
+        return await self._run(lambda: self._page(after, limit, since_s))
 
     async def close(self) -> None:
         await self._run(self._close)
@@ -165,9 +166,11 @@ class Ledger:
             self._swept_s = now_s
             connection.execute("DELETE FROM record WHERE end_s < ?", (now_s - self._retention.total_seconds(),))
 
-    def _page(self, after: int, limit: int) -> str:
+    def _page(self, after: int, limit: int, since_s: float) -> str:
         connection = self._connect()
-        rows = connection.execute("SELECT seq, body FROM record WHERE seq > ? ORDER BY seq LIMIT ?", (after, limit))
+        rows = connection.execute(
+            "SELECT seq, body FROM record WHERE seq > ? AND end_s > ? ORDER BY seq LIMIT ?", (after, since_s, limit)
+        )
         records = ",".join(f'{{"seq":{seq},{body[1:]}' for seq, body in rows)
         return f'{{"ledgerId":"{self.id}","records":[{records}],"lastSeq":{self.last_seq}}}'
 

@@ -27,8 +27,8 @@ def damaged(folder: Path) -> list[Path]:
     return list(folder.glob("ledger.db.damaged-*"))
 
 
-async def page(ledger: Ledger, after: int = 0, limit: int = 100) -> EnergyPage:
-    return EnergyPage.model_validate_json(await ledger.page(after, limit))
+async def page(ledger: Ledger, after: int = 0, limit: int = 100, since: datetime | None = None) -> EnergyPage:
+    return EnergyPage.model_validate_json(await ledger.page(after, limit, since))
 
 
 @pytest.fixture
@@ -57,6 +57,16 @@ async def test_records_come_back_in_pages(make_ledger: Callable[..., Ledger]) ->
     record = rest.records[-1]
     assert (record.gpu_uuid, record.pod, record.pod_uid, record.progress) == ("GPU-1", "team/alice", "uid-alice", 2.5)
     assert (record.start, record.end) == (NOW + timedelta(seconds=4), NOW + timedelta(seconds=5))
+
+
+async def test_the_first_record_that_ends_after_a_moment_is_found(make_ledger: Callable[..., Ledger]) -> None:
+    """So an account that is begun late starts where its job did."""
+    ledger = make_ledger()
+    await ledger.open()
+    await ledger.commit([entry("GPU-1", k, k + 1) for k in range(5)], {})
+    found = await page(ledger, limit=1, since=NOW + timedelta(seconds=2.5))
+    assert [it.seq for it in found.records] == [3]
+    assert (await page(ledger, since=NOW + timedelta(seconds=5))).records == ()
 
 
 async def test_what_a_killed_agent_left_unfinished_is_recorded(make_ledger: Callable[..., Ledger]) -> None:
