@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime
+from datetime import datetime
 
 from aiohttp import web
 from pydantic import ValidationError
@@ -94,13 +94,14 @@ def _instant(request: web.Request, name: str) -> datetime | None:
     text = request.query.get(name)
     if text is None:
         return None
+    sentence = f"{name} must be a time with its offset, such as 2026-03-01T12:00:00Z"
     try:
         found = datetime.fromisoformat(text)
-        if found.tzinfo is None:
-            raise ValueError("no offset")
-        return found.astimezone(UTC)
-    except (ValueError, OverflowError) as error:
-        raise ValueError(f"{name} must be a time with its offset, such as 2026-03-01T12:00:00Z") from error
+    except ValueError as error:
+        raise ValueError(sentence) from error
+    if found.tzinfo is None:
+        raise ValueError(sentence)
+    return found
 
 
 def _sentence(error: ValidationError) -> str:
