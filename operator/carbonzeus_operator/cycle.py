@@ -101,9 +101,12 @@ class Cycle:
         pods = self.runs.pods(self.picture)
         nodes = self._nodes()
         snapshot = self._snapshot(pods, nodes)
-        await self.grid.refresh(self._wanted(wanted_grid(snapshot, rules)))
+        zones = wanted_grid(snapshot, rules)
+        await self.grid.refresh(self._wanted(set(zones.values())))
         snapshot = self._snapshot(pods, nodes)
         for key, run in self.runs.by_key.items():
+            # Known before the first record is folded: time is cut where the intensity of this zone changes.
+            run.grid_key = zones.get(run.job.uid, run.grid_key)
             run.observe(pods[key], nodes, snapshot.now)
             run.agree(pods[key], snapshot)
         await self._pull(pods)

@@ -72,14 +72,14 @@ def reconcile(snapshot: Snapshot, rules: Rules) -> Decisions:
     return Decisions(tuple(_job(view, snapshot, rules) for view in snapshot.jobs))
 
 
-def wanted_grid(snapshot: Snapshot, rules: Rules) -> set[tuple[str, Signal]]:
-    """The zones and signals that the jobs need."""
-    found = set()
+def wanted_grid(snapshot: Snapshot, rules: Rules) -> dict[str, tuple[str, Signal]]:
+    """The zone and signal that each job needs, by its UID, where that can be told."""
+    found = {}
     for view in snapshot.jobs:
         try:
             terms = terms_of(view, snapshot)
             if terms is not None:
-                found.add(zone_of(view, terms.policy, snapshot, rules))
+                found[view.job.uid] = zone_of(view, terms.policy, snapshot, rules)
         except InvalidSpec:
             continue
     return found

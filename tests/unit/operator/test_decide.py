@@ -235,7 +235,7 @@ def test_a_zone_comes_from_the_region_of_the_nodes_where_the_policy_names_none()
     """One table in the operator's settings for all policies."""
     snapshot = world.cluster(policies={"gentle": world.policy(zone=None)})
     rules = replace(RULES, zones={"us-west-1": "US-CAL-CISO"})
-    assert wanted_grid(snapshot, rules) == {ZONE}
+    assert wanted_grid(snapshot, rules) == {"uid-train": ZONE}
 
 
 def test_carbon_weight_plans_without_a_bound():
