@@ -70,20 +70,22 @@ class Issued:
 
 @dataclass(frozen=True, slots=True)
 class Yesterday:
-    """No forecast at all: every day to come is like the last 24 hours, told anew with each slot."""
+    """No forecast at all: every day to come is like the last 24 hours, told anew with every so many slots."""
 
     actual: Actual
     horizon: timedelta
+    slots: int = 1
 
     def at(self, now: datetime) -> Series:
-        issued = self._slot_of(now)
+        issued = self._told(now)
         return _series("Yesterday", issued, tuple(self._intervals(issued, now + self.horizon)))
 
     def next_issue(self, now: datetime) -> datetime | None:
-        return self._slot_of(now) + self.actual.step
+        return self._told(now) + self.actual.step * self.slots
 
-    def _slot_of(self, now: datetime) -> datetime:
-        return self.actual.start + (now - self.actual.start) // self.actual.step * self.actual.step
+    def _told(self, now: datetime) -> datetime:
+        every = self.actual.step * self.slots
+        return self.actual.start + (now - self.actual.start) // every * every
 
     def _intervals(self, issued: datetime, end: datetime) -> Iterator[Interval]:
         day = self.actual.intervals(issued - DAY, issued)
