@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import math
 from itertools import pairwise
 
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from carbonzeus_operator.plan.curve import Curve, Point
 from carbonzeus_operator.plan.mixed import Group, JobCurve, Overhead
-from carbonzeus_operator.plan.pieces import Piece, joined, lengthen, split_mixes
+from carbonzeus_operator.plan.pieces import Pieces, lengthen, split_mixes
 
 JOB = JobCurve.of(
     {"GPU": Group(Curve.from_points([Point(100, 90, 50), Point(200, 160, 90), Point(300, 290, 100)], 300), 1)},
@@ -57,27 +57,39 @@ def test_held_slots_are_never_split() -> None:
     assert split([0.95], may_split=False) == [(0, 0.95)]
 
 
+def pairs(pieces: Pieces) -> list[tuple[float, float]]:
+    """As (start, r)."""
+    return list(zip(pieces.start_s.tolist(), pieces.r.tolist(), strict=True))
+
+
 def test_equal_neighbours_are_one_piece() -> None:
     """A plan has a step only where the limit changes."""
-    pieces = joined(np.array([0.0, 10.0, 10.0, 20.0]), np.array([0.9, 0.8, 0.9, 0.9]), 30.0)
-    assert pieces == [Piece(0, 10, 0.9), Piece(10, 30, 0.9)]
+    pieces = Pieces.of((0, 0.9), (10, 0.8), (20, 0.9), (30, 0.9))
+    assert pairs(pieces.joined()) == [(0, 0.9), (10, 0.8), (20, 0.9)]
 
 
 def test_short_dip_is_raised_to_its_slower_neighbour() -> None:
     """It is never the job's time that pays for the dwell time."""
-    pieces = [Piece(0, 100, 0.95), Piece(100, 110, 0.8), Piece(110, 300, 1.0), Piece(300, math.inf, 0.9)]
-    assert lengthen(pieces, 60) == [Piece(0, 110, 0.95), Piece(110, 300, 1.0), Piece(300, math.inf, 0.9)]
+    pieces = Pieces.of((0, 0.95), (100, 0.8), (110, 1.0), (300, 0.9))
+    assert pairs(lengthen(pieces, 60)) == [(0, 0.95), (110, 1.0), (300, 0.9)]
 
 
 def test_short_peak_goes_on_at_the_cost_of_what_follows() -> None:
     """The credit it was to earn is earned in full."""
-    pieces = [Piece(0, 100, 0.9), Piece(100, 110, 1.0), Piece(110, 300, 0.9), Piece(300, math.inf, 0.95)]
-    assert lengthen(pieces, 60) == [
-        Piece(0, 100, 0.9),
-        Piece(100, 160, 1.0),
-        Piece(160, 300, 0.9),
-        Piece(300, math.inf, 0.95),
-    ]
+    pieces = Pieces.of((0, 0.9), (100, 1.0), (110, 0.9), (300, 0.95))
+    assert pairs(lengthen(pieces, 60)) == [(0, 0.9), (100, 1.0), (160, 0.9), (300, 0.95)]
+
+
+def test_short_peak_swallows_a_piece_that_ends_within_its_time() -> None:
+    """And the held piece begins later, if it comes to that."""
+    pieces = Pieces.of((0, 1.0), (10, 0.8), (40, 0.9), (50, 0.7))
+    assert pairs(lengthen(pieces, 60)) == [(0, 1.0), (60, 0.7)]
+
+
+def held(pieces: Pieces, instants: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The throughput at instants."""
+    at: NDArray[np.float64] = pieces.r[np.searchsorted(pieces.start_s, instants, side="right") - 1]
+    return at
 
 
 @given(
@@ -87,22 +99,15 @@ def test_short_peak_goes_on_at_the_cost_of_what_follows() -> None:
 def test_lengthening_only_ever_raises_the_throughput(parts: list[tuple[float, float]], minimum_s: float) -> None:
     """At every moment; and no piece but the last is short; and nothing is lost in between."""
     edges = [0.0, *np.cumsum([seconds for seconds, _ in parts]).tolist()]
-    pieces = [Piece(start, end, r) for (start, end), (_, r) in zip(pairwise(edges), parts, strict=True)]
+    pieces = Pieces(np.array(edges[:-1]), np.array([r for _, r in parts])).joined()
     long = lengthen(pieces, minimum_s)
-    assert long[0].start_s == 0
-    assert long[-1].end_s == edges[-1]
-    for left, right in pairwise(long):
-        assert left.end_s == right.start_s
-        assert left.end_s - left.start_s >= minimum_s - 1e-6
-        assert left.r != right.r
-    for instant in (start + share * (end - start) for start, end in pairwise(edges) for share in (0.001, 0.5, 0.999)):
-        before = next(piece.r for piece in pieces if piece.start_s <= instant < piece.end_s)
-        after = next(piece.r for piece in long if piece.start_s <= instant < piece.end_s)
-        assert after >= before
+    assert long.start_s[0] == 0
+    assert np.all(np.diff(long.start_s) >= minimum_s - 1e-6)
+    assert np.all(np.diff(long.r) != 0)
+    instants = np.array([left + share * (right - left) for left, right in pairwise(edges) for share in (0.001, 0.999)])
+    assert np.all(held(long, instants) >= held(pieces, instants))
 
 
-def test_no_pieces_need_no_lengthening() -> None:
-    """An empty forecast has none."""
-    assert lengthen([], 60) == []
-    assert joined(np.empty(0), np.empty(0), 0.0) == []
+def test_no_slots_make_no_pieces() -> None:
+    """A forecast may be empty."""
     assert split([]) == []

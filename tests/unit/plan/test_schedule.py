@@ -91,6 +91,13 @@ def test_debt_is_repaid_at_the_reference_limit_first(
         assert min(credit_path(plan)[1:]) > -1e-6
 
 
+def test_small_debt_is_repaid_gently(now: datetime, fleet: Mapping[str, Group], hourly: MakeForecast) -> None:
+    """A breath of noise below zero is no reason for a minute at full power."""
+    plan = make_plan(now=now, forecast=hourly([300] * 4), fleet=fleet, knob=SlowdownKnob(0.03, -0.1))
+    assert limits(plan)[0] < 240
+    assert plan.credit_after(now + timedelta(seconds=60)) == pytest.approx(0, abs=0.1)
+
+
 def test_debt_longer_than_the_forecast_is_repaid_after_it(
     now: datetime, fleet: Mapping[str, Group], hourly: MakeForecast
 ) -> None:
