@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 BED ?= .bed
 
-.PHONY: help venv lock lint types generate bed-build bed-up bed-down demo test clean
+.PHONY: help venv lock lint types generate bed-build bed-up bed-down demo test bench-plan clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -45,6 +45,9 @@ demo: venv bed-build  ## four days of a real grid in two minutes, on a real cont
 
 test: lint types bed-build  ## everything: lint, types, unit, property, API and bed tests
 	$(BIN)/python -m pytest
+
+bench-plan: venv  ## what the planner saves, on every published curve and recorded grid, into docs/ (some minutes, needs ../shared/data)
+	$(BIN)/python -m benchmarks.bench_plan
 
 clean:  ## remove the environment and caches of this checkout (not the bed's build cache)
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache

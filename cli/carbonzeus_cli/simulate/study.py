@@ -80,8 +80,20 @@ class Study:
             return
         # Not forked: the caller may have threads, such as one that draws a progress bar.
         context = multiprocessing.get_context("forkserver")
-        with ProcessPoolExecutor(workers, mp_context=context) as pool:
-            yield from pool.map(self.runs, starts)
+        with ProcessPoolExecutor(workers, context, _take, (self,)) as pool:
+            yield from pool.map(_runs, starts)
+
+
+_taken: list[Study] = []
+"""In a worker process: what it was given once, since it may hold millions of rows."""
+
+
+def _take(study: Study) -> None:
+    _taken.append(study)
+
+
+def _runs(start: datetime) -> Runs:
+    return _taken[-1].runs(start)
 
 
 def solver_installed() -> bool:
