@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from carbonzeus_operator.errors import InvalidSpec
 from carbonzeus_operator.grid.csvfile import parse
 from carbonzeus_operator.grid.recording import Rows, from_us
-from tests.unit.grid.samples import HOUR, T0, at, examples, issues, plain, read, stamp
+from tests.unit.grid.samples import HOUR, T0, at, examples, issues, plain, read
 
 PLAIN = "start_utc,gco2_per_kwh\n"
 ISSUES = "issued_utc,start_utc,forecast_gco2eq_kwh,actual_gco2eq_kwh\n"
@@ -175,13 +175,12 @@ def test_gaps_of_any_length_are_no_error() -> None:
 
 def test_a_million_rows() -> None:
     """Ten years of five minutes are read, and kept as columns."""
-    count = 1_000_000
-    first = at(0)
-    lines = (
-        f"{stamp(first + timedelta(minutes=5) * index)},{index % 500}\n" if index >= 0 else PLAIN
-        for index in range(-1, count)
+    minutes = [f"T{minute // 60:02}:{minute % 60:02}Z,245.5\n" for minute in range(0, 24 * 60, 5)]
+    days = [(T0 + timedelta(days=day)).date().isoformat() for day in range(3473)]
+    recording = parse(
+        "X.csv", (row for day in days for row in [PLAIN] * (day == days[0]) + [day + end for end in minutes])
     )
-    recording = parse("X.csv", lines)
-    assert len(recording.actuals.values) == count
-    assert sum(column.itemsize for column in (recording.actuals.starts_us, recording.actuals.values)) == 16
+    rows = recording.actuals
+    assert len(rows.values) > 1_000_000
+    assert sum(column.itemsize for column in (rows.starts_us, rows.values, rows.lines)) == 24
     assert recording.step == timedelta(minutes=5)
