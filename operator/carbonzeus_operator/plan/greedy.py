@@ -42,49 +42,53 @@ def spend(budget_s: Floats, seconds: Floats, delay: Floats, gain: Floats) -> Flo
     segments, intervals = gain.shape
     if not intervals or not segments:
         return np.zeros(intervals)
-    reach = np.concatenate(([0.0], np.cumsum(delay)))
+    reach = np.zeros(segments + 1)
+    np.cumsum(delay, out=reach[1:])
     price = _prices(budget_s, seconds, reach, gain)
-    surely = seconds * reach[np.count_nonzero(gain > price, axis=0)]
+    surely = seconds * reach[_above(gain, np.nextafter(price, np.inf))]
     # Segments exactly at the price: any feasible filling is optimal that leaves no budget idle; the earliest is one.
-    at_price = np.where(price > 0, seconds * reach[np.count_nonzero(gain >= price, axis=0)] - surely, 0.0)
+    at_price = np.where(price > 0, seconds * reach[_above(gain, price)] - surely, 0.0)
     room = np.minimum.accumulate((budget_s - np.cumsum(surely))[::-1])[::-1]
     could = np.cumsum(at_price)
     filled = np.maximum(could + np.minimum(np.minimum.accumulate(room - could), 0.0), 0.0)
-    spent: Floats = surely + np.diff(filled, prepend=0.0)
-    return np.clip(spent, 0.0, seconds * reach[-1])
+    filled[1:] -= filled[:-1].copy()
+    spent: Floats = np.clip(surely + filled, 0.0, seconds * reach[-1])
+    return spent
+
+
+def _above(gain: Floats, price: Floats) -> Ints:
+    """How many segments of each interval gain at least the price."""
+    counts: Ints = np.add.reduce(gain >= price, axis=0, dtype=np.intp)
+    return counts
 
 
 def _prices(budget_s: Floats, seconds: Floats, reach: Floats, gain: Floats) -> Floats:
     """The price of each interval: the smallest optimal dual of its budgets, one of the gains or 0."""
-    levels = np.concatenate(([0.0], np.sort(gain[(gain > 0) & (seconds > 0)])))
+    levels = np.append(0.0, np.sort(gain[(gain > 0) & (seconds > 0)]))
     new_budget_s = np.diff(budget_s, prepend=0.0)
     # Blocks [start, next start) of intervals whose price is known to lie in levels[low:high].
-    starts = np.array([0])
-    low = np.array([0])
-    high = np.array([len(levels)])
-    size = len(seconds)
-    while np.any(high - low > 1):
-        middle = (low + high) // 2
-        lengths = np.diff(starts, append=size)
-        theta = np.repeat(levels[middle], lengths)
-        demand = seconds * reach[np.count_nonzero(gain >= theta, axis=0)]
+    starts, low, high = np.array([0]), np.array([0]), np.array([len(levels)])
+    lengths = np.array([len(seconds)])
+    while True:
+        wide = high - low > 1
+        if not wide.any():
+            return np.repeat(levels[low], lengths)
+        middle = (low + high) >> 1
+        demand = seconds * reach[_above(gain, np.repeat(levels[middle], lengths))]
         left = np.cumsum(new_budget_s - demand)
-        left -= np.repeat(np.where(starts > 0, left[starts - 1], 0.0), lengths)
+        before = left[starts - 1]
+        before[0] = 0.0
+        left -= np.repeat(before, lengths)
         tightest = np.minimum.reduceat(left, starts)
         holders = np.flatnonzero(left == np.repeat(tightest, lengths))
-        first = holders[np.searchsorted(holders, starts)]
+        first = holders[holders.searchsorted(starts)]
         # Dearer than theta up to and with the tightest interval; nowhere, if the budget is never short.
-        cuts = np.where((tightest < 0) & (high - low > 1), first + 1, starts)
-        starts, low, high = _split(starts, cuts, low, middle, high, size)
-    return np.repeat(levels[low], np.diff(starts, append=size))
-
-
-def _split(starts: Ints, cuts: Ints, low: Ints, middle: Ints, high: Ints, size: int) -> tuple[Ints, Ints, Ints]:
-    """Each block [start, end) becomes [start, cut) with the upper half of its levels and [cut, end) with the lower."""
-    ends = np.append(starts[1:], size)
-    open_ = high - low > 1
-    begins = np.column_stack((starts, cuts)).ravel()
-    lows = np.column_stack((np.where(open_, middle, low), low)).ravel()
-    highs = np.column_stack((high, np.where(open_, middle, high))).ravel()
-    kept = np.column_stack((cuts > starts, ends > cuts)).ravel()
-    return begins[kept], lows[kept], highs[kept]
+        short = wide & (tightest < 0)
+        # Each block becomes [start, cut) with the upper half of its levels and [cut, end) with the lower.
+        dearer = np.where(short, first + 1 - starts, 0)
+        parts = np.array([dearer, lengths - dearer]).T.ravel()
+        kept = parts > 0
+        lows = np.array([np.where(wide, middle, low), low]).T.ravel()
+        highs = np.array([high, np.where(wide, middle, high)]).T.ravel()
+        lengths, low, high = parts[kept], lows[kept], highs[kept]
+        starts = np.cumsum(lengths) - lengths

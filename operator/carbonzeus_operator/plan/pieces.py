@@ -17,13 +17,23 @@ Floats = NDArray[np.float64]
 _SAME = 1e-9
 
 
-@dataclass(frozen=True, slots=True)
-class Piece:
-    """Throughput r over [start, end), in seconds from now."""
+@dataclass(frozen=True, slots=True, eq=False)
+class Pieces:
+    """One throughput from each start to the next; the last is held for ever."""
 
-    start_s: float
-    end_s: float
-    r: float
+    start_s: Floats
+    """Seconds from now, strictly rising."""
+    r: Floats
+
+    @classmethod
+    def of(cls, *pairs: tuple[float, float]) -> Pieces:
+        """From (start, throughput)."""
+        return cls(np.array([start for start, _ in pairs]), np.array([r for _, r in pairs]))
+
+    def joined(self) -> Pieces:
+        """Neighbours of the same throughput made one."""
+        kept = np.append(True, np.abs(np.diff(self.r)) > _SAME)[: len(self.r)]
+        return Pieces(self.start_s[kept], self.r[kept])
 
 
 def split_mixes(
@@ -54,52 +64,39 @@ def split_mixes(
     return starts, speeds
 
 
-def joined(starts: Floats, r: Floats, end_s: float) -> list[Piece]:
-    """Pieces of one throughput each, neighbours of the same throughput made one."""
-    if not len(starts):
-        return []
-    kept = np.append(True, np.abs(np.diff(r)) > _SAME)
-    begins = starts[kept]
-    ends = np.append(begins[1:], end_s)
-    return [
-        Piece(start, end, speed)
-        for start, end, speed in zip(begins.tolist(), ends.tolist(), r[kept].tolist(), strict=True)
-        if end > start
-    ]
-
-
-def lengthen(pieces: list[Piece], minimum_s: float) -> list[Piece]:
+def lengthen(pieces: Pieces, minimum_s: float) -> Pieces:
     """No piece shorter than minimum_s but the last, which is held on.
 
     A short piece with a faster neighbour takes that neighbour's throughput (the slower of two). One faster than its
     neighbours goes on at the cost of the piece behind it.
     """
-    waiting = pieces[::-1]
-    done: list[Piece] = []
-    while waiting:
-        piece = waiting.pop()
-        if piece.end_s - piece.start_s >= minimum_s - _SAME or not waiting:
-            _append(done, piece)
-            continue
-        following = waiting.pop()
-        faster = [other for other in (*done[-1:], following) if other.r >= piece.r]
-        if not faster:
-            end_s = min(piece.start_s + minimum_s, following.end_s)
-            if end_s < following.end_s:
-                waiting.append(Piece(end_s, following.end_s, following.r))
-            waiting.append(Piece(piece.start_s, end_s, piece.r))
-            continue
-        nearest = min(faster, key=lambda other: other.r)
-        if nearest is following:
-            waiting.append(Piece(piece.start_s, following.end_s, following.r))
-        else:
-            waiting.append(following)
-            _append(done, Piece(piece.start_s, piece.end_s, nearest.r))
-    return done
+    if not np.any(np.diff(pieces.start_s) < minimum_s - _SAME):
+        return pieces
+    starts, speeds = pieces.start_s.tolist(), pieces.r.tolist()
+    done: list[tuple[float, float]] = []
+    index, last = 0, len(starts) - 1
+    start, r = starts[0], speeds[0]
+    while index < last:
+        end, following = starts[index + 1], speeds[index + 1]
+        if end - start < minimum_s - _SAME:
+            before = done[-1][1] if done else following
+            if max(before, following) < r:
+                if index + 1 < last and starts[index + 2] <= start + minimum_s:
+                    index += 1  # the piece behind ends too soon: all of it
+                    continue
+                starts[index + 1] = start + minimum_s
+            elif following >= r and (before < r or following <= before):
+                index, r = index + 1, following
+                continue
+            else:
+                r = before
+        _append(done, start, r)
+        index += 1
+        start, r = starts[index], speeds[index]
+    _append(done, start, r)
+    return Pieces.of(*done)
 
 
-def _append(done: list[Piece], piece: Piece) -> None:
-    if done and abs(done[-1].r - piece.r) <= _SAME:
-        done[-1] = Piece(done[-1].start_s, piece.end_s, done[-1].r)
-    else:
-        done.append(piece)
+def _append(done: list[tuple[float, float]], start: float, r: float) -> None:
+    if not done or abs(done[-1][1] - r) > _SAME:
+        done.append((start, r))

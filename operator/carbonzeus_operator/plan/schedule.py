@@ -16,7 +16,7 @@ from carbonzeus_operator.plan.figures import Planned, planned
 from carbonzeus_operator.plan.greedy import budgets, spend
 from carbonzeus_operator.plan.mixed import FULL, Group, JobCurve, Overhead
 from carbonzeus_operator.plan.outlook import Outlook, look_ahead
-from carbonzeus_operator.plan.pieces import Piece, joined, lengthen, split_mixes
+from carbonzeus_operator.plan.pieces import Pieces, lengthen, split_mixes
 from carbonzeus_operator.plan.survival import Known, Length, Unknown, weights
 from carbonzeus_operator.plan.weight import cheapest
 
@@ -26,6 +26,8 @@ UNKNOWN = Unknown()
 NO_OVERHEAD = Overhead()
 DWELL = timedelta(seconds=60)
 HORIZON = timedelta(hours=96)
+SHORTEST_S = 0.001
+"""Instants are kept in whole microseconds; no step is so short that it could vanish."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,8 +129,8 @@ def make_plan(
     else:
         if isinstance(length, Known):
             outlook = outlook.cut(length.end_s(slowdown=knob.slowdown, credit_s=knob.credit_s, top_r=curve.top_r))
-        pieces = _by_bound(curve, outlook, knob, length)
-    return _assemble(outlook, curve, knob, lengthen(pieces, minimum_dwell.total_seconds()))
+        pieces = _by_bound(curve, outlook, knob, length, minimum_dwell.total_seconds())
+    return _assemble(outlook, curve, knob, lengthen(pieces.joined(), max(minimum_dwell.total_seconds(), SHORTEST_S)))
 
 
 def static_plan(
@@ -138,6 +140,7 @@ def static_plan(
     fleet: Mapping[str, Group],
     knob: Knob,
     overhead: Overhead = NO_OVERHEAD,
+    minimum_dwell: timedelta = DWELL,
     horizon: timedelta = HORIZON,
 ) -> Plan:
     """The best constant limit within the slowdown: the safe plan when the forecast is not to be trusted.
@@ -148,8 +151,11 @@ def static_plan(
     curve = JobCurve.of(fleet, overhead)
     if isinstance(knob, WeightKnob):
         hold_r = float(_weighed(curve, knob, np.array([outlook.mean]), outlook.mean)[0])
-        return _assemble(outlook, curve, knob, [Piece(0.0, math.inf, hold_r)])
-    return _assemble(outlook, curve, knob, _held(_repayment(curve, knob), curve.best_held_r(knob.floor_r), 0.0))
+        return _assemble(outlook, curve, knob, Pieces.of((0.0, hold_r)))
+    repaying_r, repaid_s = _repayment(curve, knob, minimum_dwell.total_seconds())
+    nothing = np.empty(0)
+    pieces = _closed(repaid_s, repaying_r, nothing, nothing, 0.0, curve.best_held_r(knob.floor_r))
+    return _assemble(outlook, curve, knob, pieces)
 
 
 def reference_plan(
@@ -164,33 +170,42 @@ def reference_plan(
     """Everything at the highest limits allowed, from now on."""
     outlook = forecast if isinstance(forecast, Outlook) else look_ahead(forecast, now, horizon)
     curve = JobCurve.of(fleet, overhead)
-    return _assemble(outlook, curve, knob, [Piece(0.0, math.inf, FULL)])
+    return _assemble(outlook, curve, knob, Pieces.of((0.0, FULL)))
 
 
-def _repayment(curve: JobCurve, knob: SlowdownKnob) -> list[Piece]:
-    """At full speed until negative credit is repaid; for ever, where full speed is too slow for it."""
-    if knob.credit_s >= 0:
-        return []
-    earning = curve.top_r - knob.floor_r
-    return [Piece(0.0, -knob.credit_s / earning if earning > 0 else math.inf, FULL)]
+def _repayment(curve: JobCurve, knob: SlowdownKnob, minimum_s: float) -> tuple[float, float]:
+    """The throughput that repays negative credit, and when it is repaid [s from now].
+
+    At the highest limits, so as fast as can be. A debt repaid sooner than a limit may change again is repaid in just
+    that time: else a breath of noise in the measured credit would send a job to full power for it.
+    """
+    debt_s, earning = max(-knob.credit_s, 0.0), curve.top_r - knob.floor_r
+    if debt_s == 0:
+        return FULL, 0.0
+    if earning <= 0:
+        return FULL, math.inf
+    if debt_s < earning * minimum_s:
+        return knob.floor_r + debt_s / minimum_s, minimum_s
+    return FULL, debt_s / earning
 
 
-def _held(pieces: list[Piece], hold_r: float, at_s: float) -> list[Piece]:
-    """The pieces, and after them, not before `at_s`, what may be held for ever."""
-    begin_s = max(pieces[-1].end_s, at_s) if pieces else at_s
-    return [*pieces, Piece(begin_s, math.inf, hold_r)] if math.isfinite(begin_s) else pieces
-
-
-def _by_bound(curve: JobCurve, outlook: Outlook, knob: SlowdownKnob, length: Length) -> list[Piece]:
+def _by_bound(curve: JobCurve, outlook: Outlook, knob: SlowdownKnob, length: Length, minimum_s: float) -> Pieces:
     hold_r = curve.best_held_r(knob.floor_r)
-    pieces = _repayment(curve, knob)
-    ahead = outlook.after(pieces[-1].end_s) if pieces else outlook
+    repaying_r, begin_s = _repayment(curve, knob, minimum_s)
+    ahead = outlook.after(begin_s) if begin_s > 0 else outlook
     wanted = _spending(curve, ahead, knob.floor_r, max(knob.credit_s, 0.0), length, hold_r)
     count = ahead.forecast_slots
-    starts, r = split_mixes(
+    starts_s, r = split_mixes(
         curve, ahead.start_s[:count], ahead.seconds[:count], wanted[:count], may_split=~ahead.gap[:count]
     )
-    return _held(pieces + joined(starts, curve.settings(r).r, outlook.forecast_end_s), hold_r, outlook.forecast_end_s)
+    return _closed(begin_s, repaying_r, starts_s, curve.settings(r).r, outlook.forecast_end_s, hold_r)
+
+
+def _closed(begin_s: float, first_r: float, starts_s: Floats, r: Floats, end_s: float, hold_r: float) -> Pieces:
+    """first_r until begin_s, then the given pieces until end_s, then what may be held for ever."""
+    first = ([0.0], [first_r]) if begin_s > 0 else ([], [])
+    last = ([max(begin_s, end_s)], [hold_r]) if math.isfinite(begin_s) else ([], [])
+    return Pieces(np.concatenate((first[0], starts_s, last[0])), np.concatenate((first[1], r, last[1])))
 
 
 def _spending(
@@ -217,35 +232,37 @@ def _weighed(curve: JobCurve, knob: WeightKnob, intensity: Floats, worst: float)
     return chosen
 
 
-def _by_weight(curve: JobCurve, outlook: Outlook, knob: WeightKnob) -> list[Piece]:
+def _by_weight(curve: JobCurve, outlook: Outlook, knob: WeightKnob) -> Pieces:
     count = outlook.forecast_slots
     intensity = outlook.gco2_per_kwh[:count]
     worst = float(intensity.max()) if count else outlook.mean
     r = _weighed(curve, knob, np.append(intensity, outlook.mean), worst)
-    pieces = joined(outlook.start_s[:count], curve.settings(r[:-1]).r, outlook.forecast_end_s)
-    return _held(pieces, float(r[-1]), outlook.forecast_end_s)
+    held = curve.settings(r[:-1]).r
+    return _closed(0.0, FULL, outlook.start_s[:count], held, outlook.forecast_end_s, float(r[-1]))
 
 
-def _assemble(outlook: Outlook, curve: JobCurve, knob: Knob, pieces: list[Piece]) -> Plan:
+def _assemble(outlook: Outlook, curve: JobCurve, knob: Knob, pieces: Pieces) -> Plan:
     """Give limits their names and the plan its figures."""
-    settings = curve.settings(np.array([piece.r for piece in pieces]))
-    starts_s = np.array([piece.start_s for piece in pieces])
+    settings = curve.settings(pieces.r)
     changed = np.append(True, np.any(np.diff(settings.limits_w, axis=1) != 0, axis=0))
-    steps = tuple(
-        PlanStep(outlook.now + timedelta(seconds=start_s), dict(zip(curve.products, limits_w, strict=True)), r)
-        for start_s, limits_w, r in zip(
-            starts_s[changed].tolist(),
-            settings.limits_w.T[changed].tolist(),
-            settings.r[changed].tolist(),
-            strict=True,
-        )
-    )
+    named: dict[tuple[float, ...], dict[str, float]] = {}
+    steps = []
+    for start_s, limits_w, r in zip(
+        pieces.start_s[changed].tolist(),
+        map(tuple, settings.limits_w.T[changed].tolist()),
+        settings.r[changed].tolist(),
+        strict=True,
+    ):
+        limits = named.get(limits_w)
+        if limits is None:
+            limits = named[limits_w] = dict(zip(curve.products, limits_w, strict=True))
+        steps.append(PlanStep(outlook.now + timedelta(seconds=start_s), limits, r))
     end_s = outlook.forecast_end_s
     floor_r = knob.floor_r if isinstance(knob, SlowdownKnob) else None
     return Plan(
         outlook.now,
-        steps,
+        tuple(steps),
         outlook.now + timedelta(seconds=end_s),
-        planned(outlook, curve, starts_s, settings, end_s, floor_r),
+        planned(outlook, curve, pieces.start_s, settings, end_s, floor_r),
         knob,
     )
