@@ -77,14 +77,13 @@ class Operator:
         transport = AgentTransport(
             port=settings.agent_port, timeout_s=settings.agent_timeout_seconds, concurrency=settings.agent_concurrency
         )
+        grid = GridCache(provider_of(settings), state_dir=settings.state_dir, refresh_s=settings.grid_refresh_seconds)
         self.cycle = Cycle(
             settings=settings,
             connection=self.connection,
             picture=self.picture,
             fleet=Fleet(transport),
-            grid=GridCache(
-                provider_of(settings), state_dir=settings.state_dir, refresh_s=settings.grid_refresh_seconds
-            ),
+            grid=grid,
             metrics=self.metrics,
             term=term,
         )
@@ -94,6 +93,7 @@ class Operator:
                 group.create_task(self.leader.hold())
                 group.create_task(self.cycle.run())
         finally:
+            await grid.close()
             await transport.close()
 
     async def run(self) -> int:

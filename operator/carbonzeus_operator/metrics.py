@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
-from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from carbonzeus_operator import account as accounts
@@ -110,14 +110,20 @@ def _fleet(fleet: Fleet) -> list[Metric]:
 
 
 def _grid(grid: GridCache) -> list[Metric]:
-    intensity = GaugeMetricFamily(
+    age = GaugeMetricFamily(
         "carbonzeus_forecast_age_seconds", "Age of the forecast that is followed.", labels=("zone", "signal")
     )
     problem = GaugeMetricFamily(
-        "carbonzeus_grid_problem", "1 where a zone's data could not be refreshed.", labels=("zone", "signal")
+        "carbonzeus_grid_problem", "1 where a zone's data could not be refreshed.", labels=("zone", "signal", "data")
     )
     for (zone, signal), view in grid.views().items():
         if view.stale_for_s is not None:
-            intensity.add_metric((zone, signal.value), view.stale_for_s)
-        problem.add_metric((zone, signal.value), 1.0 if view.problem else 0.0)
-    return [intensity, problem]
+            age.add_metric((zone, signal.value), view.stale_for_s)
+        problem.add_metric((zone, signal.value, "forecast"), 1.0 if view.problem else 0.0)
+        problem.add_metric((zone, signal.value, "actual"), 1.0 if view.actual_problem else 0.0)
+    return [
+        age,
+        problem,
+        CounterMetricFamily("carbonzeus_grid_calls", "Calls to the source of grid data.", value=grid.calls),
+        CounterMetricFamily("carbonzeus_grid_errors", "Such calls that failed.", value=grid.errors),
+    ]
