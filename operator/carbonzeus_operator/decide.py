@@ -16,7 +16,7 @@ from carbonzeus_operator.following import Course, follow, pushed_steps
 from carbonzeus_operator.grid.series import Signal
 from carbonzeus_operator.grid.view import GridView
 from carbonzeus_operator.plan.mixed import Overhead
-from carbonzeus_operator.plan.schedule import Plan
+from carbonzeus_operator.plan.schedule import Plan, PlanStep
 from carbonzeus_operator.resources.policy import CarbonPolicySpec, Mode
 from carbonzeus_operator.resources.report import ReportState
 from carbonzeus_operator.terms import Curves, Terms, curves_of, gpus_of, terms_of, zone_of
@@ -155,7 +155,25 @@ def _follow(
         pods=tuple(pod.uid for pod in view.pods),
     )
     forecast = grid.forecast if grid is not None else None
-    return follow(view.active, view.measured, course, forecast, rules, snapshot.now, fresh=fresh)
+    held = _held(view, snapshot, curves) if terms.policy.mode is Mode.ENFORCE else None
+    return follow(view.active, view.measured, course, forecast, rules, snapshot.now, fresh=fresh, held=held)
+
+
+def _held(view: JobView, snapshot: Snapshot, curves: Curves) -> PlanStep | None:
+    """The limits that the job's GPUs are at below their reference, since the last measurement as far as anybody knows.
+
+    A leader that has just begun finds the plan of the one before: it holds until the new one begins.
+    """
+    limits_w: dict[str, float] = {}
+    for pod in view.pods:
+        for gpu in gpus_of(pod, snapshot.nodes):
+            reference_w = curves.whole[gpu.product].reference_limit_w
+            limit_w = min(gpu.limit_watts or reference_w, reference_w)
+            limits_w[gpu.product] = max(limit_w, limits_w.get(gpu.product, 0.0))
+    r = min((curves.whole[product].at(limit_w)[1] for product, limit_w in limits_w.items()), default=1.0)
+    if all(limit_w == curves.whole[product].reference_limit_w for product, limit_w in limits_w.items()):
+        return None
+    return PlanStep(min(view.measured.until or snapshot.now, snapshot.now), limits_w, r)
 
 
 def _freshness(
@@ -214,10 +232,9 @@ def _waiting(view: JobView, snapshot: Snapshot, terms: Terms, key: tuple[str, Si
         message = "no agent knows yet which GPUs hold: " + ", ".join(
             f"{pod.key} on {pod.node} ({problem_of(pod, snapshot.nodes)})" for pod in unknown[:8]
         )
-    findings = (
-        Finding("Accepted", True, "PolicyFound", f"runs under CarbonPolicy {terms.request.policy}"),
-        Finding("Planned", False, reason, message),
-    )
+    accepted = Finding("Accepted", True, "PolicyFound", f"runs under CarbonPolicy {terms.request.policy}")
+    ended = bool(view.pods) and all(pod.finished_at is not None for pod in view.pods)
+    findings = (accepted,) if ended else (accepted, Finding("Planned", False, reason, message))
     return JobDecision(view, ReportState.PENDING, findings, _measure_only(view, terms), terms, key)
 
 

@@ -61,8 +61,12 @@ def follow(
     now: datetime,
     *,
     fresh: bool,
+    held: PlanStep | None = None,
 ) -> ActivePlan:
-    """The plan the job follows: the one it has, or a new one. fresh: whether the forecast may be followed."""
+    """The plan the job follows: the one it has, or a new one. fresh: whether the forecast may be followed.
+
+    held: where the job has no plan yet, the limits that an earlier leader's plan holds its GPUs at.
+    """
     issue = (forecast.zone, forecast.signal, forecast.source, forecast.issued_at) if forecast and fresh else None
     basis = (fresh, issue, course)
     urgent = course.slowdown is not None and is_urgent(active, measured, course.slowdown, rules, now)
@@ -71,7 +75,10 @@ def follow(
     begin = now + rules.switch_lead
     knob: Knob = WeightKnob(course.eta)
     if course.slowdown is not None:
-        knob = SlowdownKnob(course.slowdown, credit_now(active, measured, course.slowdown, rules, begin))
+        credit_s = credit_now(active, measured, course.slowdown, rules, begin)
+        if active is None and held is not None:
+            credit_s += carried((held,), course.slowdown, held.at, begin)
+        knob = SlowdownKnob(course.slowdown, credit_s)
     intervals = forecast.intervals if forecast is not None else ()
     if fresh:
         plan = make_plan(
@@ -88,6 +95,8 @@ def follow(
         plan = reference_plan(now=begin, fleet=course.fleet, knob=knob)
     else:
         plan = static_plan(now=begin, forecast=intervals, fleet=course.fleet, knob=knob, overhead=course.overhead)
+    if active is None and held is not None:
+        return ActivePlan(plan=plan, basis=basis, timeline=(held, *plan.steps))
     return continued(active, plan, basis, measured.until)
 
 

@@ -7,6 +7,7 @@ import pytest
 
 from carbonzeus_operator.decide import JobDecision, reconcile, wanted_grid
 from carbonzeus_operator.errors import InvalidSpec
+from carbonzeus_operator.plan.schedule import SlowdownKnob
 from carbonzeus_operator.resources.report import ReportState
 from carbonzeus_operator.world.objects import Key
 from carbonzeus_operator.world.snapshot import JobView, Measured, NodeView, Snapshot
@@ -44,6 +45,32 @@ def test_all_workers_switch_at_the_same_instants():
     }
     (_, one), (_, two) = decide(world.cluster(view, nodes=nodes)).pod_plans
     assert one.steps == two.steps
+
+
+def test_a_new_leader_holds_what_it_finds_until_its_first_plan_begins():
+    """The agents still follow the plan of the leader before: no leap to the reference limit and back."""
+    held = {"n1": NodeView("n1", "us-west-1", (world.gpu("GPU-1", "ml/w-0", limit_w=200.0),), problem=None)}
+    measured = Measured(elapsed_s=7200.0, work_s=7000.0, until=NOON - timedelta(seconds=90))
+    view = JobView(world.job(), (world.pod("w-0", "n1"),), measured)
+    decision = decide(world.cluster(view, nodes=held))
+    ((_, plan),) = decision.pod_plans
+    assert (plan.steps[0].at, plan.steps[0].limit_watts) == (measured.until, 200.0)
+    assert plan.steps[1].at >= NOON + RULES.switch_lead
+
+
+def test_a_new_leader_counts_what_the_limits_it_finds_have_cost_since_the_last_record():
+    """The time that nobody has measured yet was not at full speed: the bound holds over a change of the leader."""
+    measured = Measured(elapsed_s=7200.0, work_s=7000.0, until=NOON - timedelta(seconds=90))
+    view = JobView(world.job(), (world.pod("w-0", "n1"),), measured)
+    credits_s = []
+    for limit_w in (300.0, 200.0):
+        nodes = {"n1": NodeView("n1", None, (world.gpu("GPU-1", "ml/w-0", limit_w=limit_w),), problem=None)}
+        active = decide(world.cluster(view, nodes=nodes)).active
+        assert active is not None
+        assert isinstance(active.plan.knob, SlowdownKnob)
+        credits_s.append(active.plan.knob.credit_s)
+    passed_s = 90 + RULES.switch_lead.total_seconds()
+    assert credits_s[1] - credits_s[0] == pytest.approx(passed_s * (0.936 - 1 / 1.03))
 
 
 def test_only_rank_0_is_asked_for_progress():
@@ -155,6 +182,14 @@ def test_a_waiting_worker_leaves_all_at_the_reference_limit():
     decision = decide(world.cluster(view))
     assert decision.state is ReportState.PENDING
     assert all(plan.steps == () for _, plan in decision.pod_plans)
+
+
+def test_workers_that_all_ended_leave_the_last_word_to_the_plan():
+    """Between the end of its pods and of the job nothing new is to be said of the plan."""
+    ended = replace(world.pod("w-0", "n1", running=False), started_at=NOON, finished_at=NOON)
+    decision = decide(world.cluster(JobView(world.job(), (ended,))))
+    assert decision.state is ReportState.PENDING
+    assert "Planned" not in reasons(decision)
 
 
 def test_a_stale_forecast_holds_a_constant_limit_within_the_bound():
