@@ -150,7 +150,7 @@ def _shortfalls(outcomes: Sequence[Outcome]) -> Iterator[str]:
         " there, since the network draws less than its lowest limit."
     )
     worst = sorted(
-        (each for each in outcomes for policy in GOALS if short_of(each, policy)),
+        (each for each in outcomes if any(short_of(each, policy) for policy in GOALS)),
         key=lambda each: min(each.worst_pp("known"), each.worst_pp("unknown")),
     )
     if not worst:
@@ -160,7 +160,7 @@ def _shortfalls(outcomes: Sequence[Outcome]) -> Iterator[str]:
     yield ""
     yield "| GPU | network | grid | slowdown | unknown | known |"
     yield "|---|---|---|--:|---|---|"
-    for each in list(dict.fromkeys(worst))[:10]:
+    for each in worst[:10]:
         cell = each.cell
         said = [", ".join(short_of(each, policy)) or "reached" for policy in ("unknown", "known")]
         yield f"| {cell.gpu} | {cell.network} | {cell.grid} | {100 * cell.slowdown:g} % | {said[0]} | {said[1]} |"
