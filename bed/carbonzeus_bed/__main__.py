@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 import time
 from pathlib import Path
@@ -44,6 +45,7 @@ def status(folder: Path) -> bool:
 def main() -> int:
     """The command line; 0 when it did what was asked."""
     parser = argparse.ArgumentParser(prog="python -m carbonzeus_bed", description=__doc__)
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell may have it ignored for what it runs behind
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("build", help="build what is missing in the cache")
     starting = commands.add_parser("up", help="start a cluster and leave it running")

@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 from collections.abc import Iterable
+from datetime import timedelta
 
 from carbonzeus_operator import handlers, health, kube
 from carbonzeus_operator.cycle import Cycle
@@ -82,7 +83,7 @@ class Operator:
             settings=settings,
             connection=self.connection,
             picture=self.picture,
-            fleet=Fleet(transport),
+            fleet=Fleet(transport, memory=timedelta(seconds=settings.lease_seconds)),
             grid=grid,
             metrics=self.metrics,
             term=term,

@@ -139,8 +139,8 @@ class Cycle:
                 log.info("a full list set the picture of the cluster right")
             self._relisted_at = now
         agents = await self.connection.list(kube.POD, namespace=self.settings.namespace, selector=AGENT_SELECTOR)
-        self.fleet.found([pod_from_raw(raw) for raw in agents.items] if agents is not None else [])
-        await self.fleet.look()
+        self.fleet.found([pod_from_raw(raw) for raw in agents.items] if agents is not None else [], now)
+        await self.fleet.look(now)
         self.runs.refresh(self.picture, now)
 
     def _wanted(self, zones: set[tuple[str, Signal]]) -> dict[tuple[str, Signal], datetime | None]:

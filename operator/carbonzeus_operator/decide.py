@@ -189,7 +189,8 @@ def _freshness(
     issued = f"{forecast.source} forecast for {zone} issued at {forecast.issued_at:%Y-%m-%dT%H:%M:%SZ}"
     if age_minutes >= policy.stale_forecast.after_minutes or forecast.at(now) is None:
         why = "is too old" if forecast.at(now) is not None else "does not cover the present"
-        message = f"the {issued} {why}{f': {problem}' if problem else ''}"
+        more = problem or "; ".join(forecast.warnings)
+        message = f"the {issued} {why}{f': {more}' if more else ''}"
         return False, Finding("ForecastFresh", False, "ForecastStale", message)
     if problem is not None:
         return True, Finding("ForecastFresh", True, "LastGood", f"following the last good {issued}, since {problem}")

@@ -6,7 +6,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import AwareDatetime, Field
+from pydantic import AwareDatetime, Field, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 Seconds = Annotated[float, Field(gt=0)]
@@ -75,6 +75,14 @@ class Settings(BaseSettings):
     """How long the operator's Lease is valid without renewal."""
     log_level: str = "INFO"
     """DEBUG, INFO, WARNING or ERROR."""
+
+    @model_validator(mode="after")
+    def _whole_replay(self) -> Settings:
+        if (self.grid_replay_wall_start is None) != (self.grid_replay_recorded_start is None):
+            raise ValueError(
+                "a replay needs both grid_replay_recorded_start and grid_replay_wall_start: set both or none"
+            )
+        return self
 
     @property
     def replay(self) -> tuple[datetime, datetime, float] | None:

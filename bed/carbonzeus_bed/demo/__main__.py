@@ -95,6 +95,7 @@ def main() -> int:
     parser.add_argument("--keep", action="store_true", help="leave the bed running")
     args = parser.parse_args()
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell may have it ignored for what it runs behind
     began = time.monotonic()
     cluster = Cluster(args.dir, noise=NOISE)
     if cluster.running:

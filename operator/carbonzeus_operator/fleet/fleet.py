@@ -6,7 +6,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from carbonzeus_operator.errors import CarbonzeusError
 from carbonzeus_operator.fleet.transport import AgentTransport
@@ -27,9 +27,11 @@ class Agent:
     """One agent and what we last heard of it."""
 
     node: str
-    host: str
+    host: str | None
+    """None while it is not running."""
     state: NodeState | None = None
-    """None until it answered once."""
+    """As last heard; None until it answered once."""
+    heard_at: datetime | None = None
     problem: str | None = None
     """Why it does not answer now."""
     pushed: PlanRequest | None = None
@@ -43,22 +45,31 @@ class Fleet:
     """The agents, by node name."""
 
     transport: AgentTransport
+    memory: timedelta = timedelta(minutes=15)
+    """For so long what was last heard of a node stands while no agent runs there: jobs that are on other nodes too go on."""
     agents: dict[str, Agent] = field(default_factory=dict)
 
-    def found(self, pods: Iterable[Pod]) -> None:
-        """Takes the agents' pods as they are now. An agent that moved to another address is heard afresh."""
+    def found(self, pods: Iterable[Pod], now: datetime) -> None:
+        """Takes the agents' pods as they are now. An agent that moved to another address is told its plans afresh."""
         seen = {pod.node: pod.ip for pod in pods if pod.running and pod.node and pod.ip}
-        for node in [node for node, agent in self.agents.items() if seen.get(node) != agent.host]:
-            del self.agents[node]
+        for node, agent in list(self.agents.items()):
+            host = seen.get(node)
+            if host is None and (agent.heard_at is None or now - agent.heard_at > self.memory):
+                del self.agents[node]
+            elif host != agent.host:
+                agent.host, agent.pushed = host, None
+                if host is None:
+                    agent.problem = "its agent is not running"
+                    log.warning("node %s: %s", node, agent.problem)
         for node, host in seen.items():
             if node not in self.agents:
                 self.agents[node] = Agent(node=node, host=host)
 
-    async def look(self) -> None:
+    async def look(self, now: datetime) -> None:
         """Asks every agent for the state of its node."""
 
-        async def ask(agent: Agent) -> None:
-            agent.state = await self.transport.node(agent.host)
+        async def ask(agent: Agent, host: str) -> None:
+            agent.state, agent.heard_at = await self.transport.node(host), now
 
         await self._each(self.agents.values(), ask)
 
@@ -66,12 +77,12 @@ class Fleet:
         """All records after a sequence number, by ledger id. `after` is by node, for the ledger last seen there."""
         found: dict[str, list[EnergyRecord]] = {}
 
-        async def pull(agent: Agent) -> None:
+        async def pull(agent: Agent, host: str) -> None:
             if agent.state is None:
                 return
             seq, ledger = after[agent.node], agent.state.ledger_id
             while True:
-                page = await self.transport.energy(agent.host, after=seq)
+                page = await self.transport.energy(host, after=seq)
                 if page.ledger_id != ledger or not page.records:
                     return
                 found.setdefault(ledger, []).extend(page.records)
@@ -86,8 +97,8 @@ class Fleet:
         """The sequence number after which a node's ledger has records that end after `since`; None if it does not answer."""
         found: list[int] = []
 
-        async def look(agent: Agent) -> None:
-            page = await self.transport.energy(agent.host, after=0, since=since, limit=1)
+        async def look(agent: Agent, host: str) -> None:
+            page = await self.transport.energy(host, after=0, since=since, limit=1)
             found.append(page.records[0].seq - 1 if page.records else page.last_seq)
 
         await self._each([agent for agent in self.agents.values() if agent.node == node], look)
@@ -101,9 +112,9 @@ class Fleet:
         Nodes without an entry get an empty plan: every GPU there is released.
         """
 
-        async def put(agent: Agent) -> None:
+        async def put(agent: Agent, host: str) -> None:
             request = PlanRequest(fence=fence, lease_seconds=lease_s, plans=plans.get(agent.node, ()))
-            agent.reply = await self.transport.put_plans(agent.host, request)
+            agent.reply = await self.transport.put_plans(host, request)
             agent.pushed, agent.pushed_at = request, now
 
         def due(agent: Agent) -> bool:
@@ -116,11 +127,11 @@ class Fleet:
 
         await self._each([agent for agent in self.agents.values() if due(agent)], put)
 
-    async def _each(self, agents: Iterable[Agent], call: Callable[[Agent], Awaitable[None]]) -> None:
-        async def one(agent: Agent) -> None:
+    async def _each(self, agents: Iterable[Agent], call: Callable[[Agent, str], Awaitable[None]]) -> None:
+        async def one(agent: Agent, host: str) -> None:
             boot = agent.state.boot_id if agent.state else None
             try:
-                await call(agent)
+                await call(agent, host)
             except CarbonzeusError as error:
                 if agent.problem is None:
                     log.warning("node %s: %s", agent.node, error)
@@ -132,4 +143,4 @@ class Fleet:
             if boot is not None and agent.state is not None and agent.state.boot_id != boot:
                 agent.pushed = None
 
-        await asyncio.gather(*(one(agent) for agent in agents))
+        await asyncio.gather(*(one(agent, agent.host) for agent in agents if agent.host is not None))
