@@ -97,7 +97,7 @@ class Fleet:
         """The sequence number after which a node's ledger has records that end after `since`; None if it does not answer."""
         found: list[int] = []
 
-        async def look(agent: Agent, host: str) -> None:
+        async def look(_: Agent, host: str) -> None:
             page = await self.transport.energy(host, after=0, since=since, limit=1)
             found.append(page.records[0].seq - 1 if page.records else page.last_seq)
 
