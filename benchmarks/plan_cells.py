@@ -19,7 +19,7 @@ from carbonzeus_cli.simulate.job import Bound, Job
 from carbonzeus_cli.simulate.loop import simulate
 from carbonzeus_cli.simulate.optimum import optimum
 from carbonzeus_cli.simulate.rivals import at_constant, at_default, by_eq6
-from carbonzeus_cli.simulate.run import Run
+from carbonzeus_cli.simulate.run import Run, Trace
 from carbonzeus_operator.errors import InvalidSpec
 from carbonzeus_operator.grid import csvfile
 from carbonzeus_operator.grid.recording import from_us
@@ -42,7 +42,7 @@ REPLAN = timedelta(hours=3)
 # The operator plans every 5 minutes and holds back what the curve may be wrong by until then: here no more.
 USUAL = Rules()
 RULES = Rules(replan=REPLAN, curve_error=USUAL.curve_error * (USUAL.replan / REPLAN))
-RIVALS = ("static", "eq6", "eq6_anytime", "unknown", "known", "optimum")
+RIVALS = ("static", "mix", "eq6", "eq6_anytime", "unknown", "known", "optimum")
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +87,13 @@ class Outcome:
         return 100 * float(np.min(np.array(self.saved[policy]) - np.array(self.saved[constant(policy)])))
 
 
+def mixed(job: Job) -> Trace:
+    """Two limits by turns, blind to the grid: what the curve's shape alone gives beyond one limit."""
+    assert job.slowdown is not None
+    r = job.whole.best_constant_r(1 / (1 + job.slowdown))
+    return Trace.constant(job.work_s / r, r, job.whole.mixed_watts(r))
+
+
 def constant(policy: str) -> str:
     """The best constant limit for the same knowledge: only where the length is known can it use the grace."""
     return "static_known" if policy == "known" else "static"
@@ -125,12 +132,12 @@ def grid(name: str) -> Grid:
             recording = csvfile.parse(path.name, lines)
         actual = Actual(from_us(recording.actuals.starts_us[0]), recording.step, np.array(recording.actuals.values))
         # Every start at another hour of the day.
-        starts = _starts(actual, actual.start, timedelta(hours=78))
+        starts = _starts(actual, actual.start, timedelta(hours=102))
         return Grid(name, "as issued each day", actual, Issued(recording), starts)
     with (DATA / "carbon" / "emaps_2022_hourly_lca_6zones.csv").open(encoding="utf-8") as lines:
         values = [float(row[zone]) for row in csv.DictReader(lines)]
     actual = Actual(datetime(2022, 1, 1, tzinfo=UTC), timedelta(hours=1), np.array(values))
-    starts = _starts(actual, actual.start + timedelta(days=3), timedelta(days=58, hours=7))
+    starts = _starts(actual, actual.start + timedelta(days=3), timedelta(days=73, hours=7))
     return Grid(name, "like yesterday", actual, Yesterday(actual, RULES.horizon, slots=3), starts)
 
 
@@ -180,6 +187,7 @@ def one(
         "default": at_default(unknown),
         "static": at_constant(unknown, Bound(slowdown, 0.0)),
         "static_known": at_constant(unknown, bound),
+        "mix": mixed(unknown),
         "eq6": by_eq6(unknown, actual, start, bound, anytime=False),
         "eq6_anytime": by_eq6(unknown, actual, start, bound, anytime=True),
         "unknown": simulate(unknown, where.feed, start),
