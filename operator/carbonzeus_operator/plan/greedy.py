@@ -12,6 +12,8 @@ by bisection, all intervals at once, in about log2(segments) rounds: exact, and 
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -31,7 +33,17 @@ def budgets(credit_s: float, earned_s: Floats) -> Floats:
     return np.maximum(tightest, 0.0)
 
 
-def spend(budget_s: Floats, seconds: Floats, delay: Floats, gain: Floats) -> Floats:
+@dataclass(frozen=True, slots=True, eq=False)
+class Spending:
+    """The outcome for n intervals."""
+
+    spent_s: Floats
+    """[s of work]."""
+    price: Floats
+    """What a further second of credit would gain in each: not rising with time, 0 where there is enough of it."""
+
+
+def spend(budget_s: Floats, seconds: Floats, delay: Floats, gain: Floats) -> Spending:
     """How much to spend in each of n intervals [s of work] to maximise the gain.
 
     budget_s (n), nondecreasing, >= 0: the most that may be spent up to the end of each interval.
@@ -41,7 +53,7 @@ def spend(budget_s: Floats, seconds: Floats, delay: Floats, gain: Floats) -> Flo
     """
     segments, intervals = gain.shape
     if not intervals or not segments:
-        return np.zeros(intervals)
+        return Spending(np.zeros(intervals), np.zeros(intervals))
     reach = np.zeros(segments + 1)
     np.cumsum(delay, out=reach[1:])
     price = _prices(budget_s, seconds, reach, gain)
@@ -52,8 +64,7 @@ def spend(budget_s: Floats, seconds: Floats, delay: Floats, gain: Floats) -> Flo
     could = np.cumsum(at_price)
     filled = np.maximum(could + np.minimum(np.minimum.accumulate(room - could), 0.0), 0.0)
     filled[1:] -= filled[:-1].copy()
-    spent: Floats = np.clip(surely + filled, 0.0, seconds * reach[-1])
-    return spent
+    return Spending(np.clip(surely + filled, 0.0, seconds * reach[-1]), price)
 
 
 def _above(gain: Floats, price: Floats) -> Ints:

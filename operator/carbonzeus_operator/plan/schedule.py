@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 from carbonzeus_operator.errors import InvalidSpec
 from carbonzeus_operator.grid.series import Interval
 from carbonzeus_operator.plan.figures import Planned, planned
-from carbonzeus_operator.plan.greedy import budgets, spend
 from carbonzeus_operator.plan.mixed import FULL, Group, JobCurve, Overhead
 from carbonzeus_operator.plan.outlook import Outlook, look_ahead
 from carbonzeus_operator.plan.pieces import Pieces, lengthen, split_mixes
-from carbonzeus_operator.plan.survival import Known, Length, Unknown, weights
+from carbonzeus_operator.plan.spending import Task, for_known, for_unknown
+from carbonzeus_operator.plan.survival import Known, Length, Unknown
 from carbonzeus_operator.plan.weight import cheapest
 
 Floats = NDArray[np.float64]
@@ -127,9 +127,7 @@ def make_plan(
     if isinstance(knob, WeightKnob):
         pieces = _by_weight(curve, outlook, knob)
     else:
-        if isinstance(length, Known):
-            outlook = outlook.cut(length.end_s(slowdown=knob.slowdown, credit_s=knob.credit_s, top_r=curve.top_r))
-        pieces = _by_bound(curve, outlook, knob, length, minimum_dwell.total_seconds())
+        outlook, pieces = _by_bound(curve, outlook, knob, length, minimum_dwell.total_seconds())
     return _assemble(outlook, curve, knob, lengthen(pieces.joined(), max(minimum_dwell.total_seconds(), SHORTEST_S)))
 
 
@@ -189,16 +187,25 @@ def _repayment(curve: JobCurve, knob: SlowdownKnob, minimum_s: float) -> tuple[f
     return FULL, debt_s / earning
 
 
-def _by_bound(curve: JobCurve, outlook: Outlook, knob: SlowdownKnob, length: Length, minimum_s: float) -> Pieces:
+def _by_bound(
+    curve: JobCurve, outlook: Outlook, knob: SlowdownKnob, length: Length, minimum_s: float
+) -> tuple[Outlook, Pieces]:
+    """The pieces, and the outlook up to where they follow it."""
     hold_r = curve.best_held_r(knob.floor_r)
     repaying_r, begin_s = _repayment(curve, knob, minimum_s)
     ahead = outlook.after(begin_s) if begin_s > 0 else outlook
-    wanted = _spending(curve, ahead, knob.floor_r, max(knob.credit_s, 0.0), length, hold_r)
+    task = Task(curve, knob.floor_r, max(knob.credit_s, 0.0), hold_r)
+    if isinstance(length, Known):
+        work_s = max(length.remaining_work_s - begin_s * min(repaying_r, curve.top_r), 0.0)
+        ahead, wanted = for_known(task, ahead, work_s)
+        outlook = outlook.cut(ahead.end_s if len(ahead.seconds) else min(begin_s, length.remaining_work_s))
+    else:
+        wanted = for_unknown(task, ahead, length)
     count = ahead.forecast_slots
     starts_s, r = split_mixes(
         curve, ahead.start_s[:count], ahead.seconds[:count], wanted[:count], may_split=~ahead.gap[:count]
     )
-    return _closed(begin_s, repaying_r, starts_s, curve.settings(r).r, outlook.forecast_end_s, hold_r)
+    return outlook, _closed(begin_s, repaying_r, starts_s, curve.settings(r).r, outlook.forecast_end_s, hold_r)
 
 
 def _closed(begin_s: float, first_r: float, starts_s: Floats, r: Floats, end_s: float, hold_r: float) -> Pieces:
@@ -206,25 +213,6 @@ def _closed(begin_s: float, first_r: float, starts_s: Floats, r: Floats, end_s: 
     first = ([0.0], [first_r]) if begin_s > 0 else ([], [])
     last = ([max(begin_s, end_s)], [hold_r]) if math.isfinite(begin_s) else ([], [])
     return Pieces(np.concatenate((first[0], starts_s, last[0])), np.concatenate((first[1], r, last[1])))
-
-
-def _spending(
-    curve: JobCurve, outlook: Outlook, floor_r: float, credit_s: float, length: Length, hold_r: float
-) -> Floats:
-    """The throughput wanted in each slot of the outlook."""
-    vertices = curve.hull[::-1]
-    delay = -np.diff(curve.r[vertices])
-    slope = -np.diff(curve.watts[vertices]) / delay
-    weighed = weights(length, outlook.start_s, outlook.seconds, outlook.gco2_per_kwh, outlook.mean)
-    watts_per_r = curve.mixed_watts(hold_r) / hold_r
-    gain = np.outer(slope, weighed.alive * outlook.gco2_per_kwh) - watts_per_r * weighed.ending
-    seconds = np.where(outlook.gap, 0.0, outlook.seconds)
-    # Where more power means less carbon, the most of it is taken.
-    seconds = np.where(outlook.gco2_per_kwh > 0, seconds, 0.0)
-    ceiling = np.where(outlook.gap, hold_r, curve.top_r)
-    spent = spend(budgets(credit_s, (ceiling - floor_r) * outlook.seconds), seconds, delay, gain)
-    r: Floats = ceiling - spent / outlook.seconds
-    return r
 
 
 def _weighed(curve: JobCurve, knob: WeightKnob, intensity: Floats, worst: float) -> Floats:

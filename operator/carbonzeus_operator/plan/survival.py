@@ -29,10 +29,6 @@ class Known:
                 f"the remaining work is {self.remaining_work_s:g} s; it must be 0 or more", reason="InvalidLength"
             )
 
-    def end_s(self, *, slowdown: float, credit_s: float, top_r: float) -> float:
-        """When the work is done at the latest [s from now]: with all credit spent, at full speed where it is negative."""
-        return max((1 + slowdown) * (self.remaining_work_s + credit_s), self.remaining_work_s / top_r)
-
 
 @dataclass(frozen=True, slots=True)
 class Unknown:
@@ -64,16 +60,14 @@ class Weights:
     """(n) intensity at the job's end times the probability of an end after the interval [gCO2eq/kWh]."""
 
 
-def weights(length: Length, start_s: Floats, seconds: Floats, intensity: Floats, mean: float) -> Weights:
-    """Weigh the n intervals of an outlook (already cut at the end of a Known length); mean: the intensity after them.
+def weights(length: Unknown, start_s: Floats, seconds: Floats, intensity: Floats, mean: float) -> Weights:
+    """Weigh the n intervals of an outlook; mean: the intensity after them.
 
     Delay is not free even where the bound allows it: the work left undone is done at the job's end, at the intensity
     there. `ending` carries that cost, so that a limit below the most efficient one is chosen only where it pays.
     """
-    if isinstance(length, Known):
-        size = len(seconds)
-        return Weights(np.ones(size), np.full(size, intensity[-1] if size else mean))
-    edges = length.alive(np.append(start_s, start_s[-1] + seconds[-1] if len(start_s) else 0.0))
-    ends = -np.diff(edges)
-    later = np.append(np.cumsum((intensity * ends)[::-1])[::-1], 0.0) + edges[-1] * mean
+    if not len(start_s):
+        return Weights(np.empty(0), np.empty(0))
+    edges = length.alive(np.append(start_s, start_s[-1] + seconds[-1]))
+    later = np.append(np.cumsum((intensity * -np.diff(edges))[::-1])[::-1], 0.0) + edges[-1] * mean
     return Weights((edges[:-1] + edges[1:]) / 2, (later[:-1] + later[1:]) / 2)

@@ -95,7 +95,7 @@ def problems(draw: st.DrawFn) -> Problem:
 @example(Problem(-5.0, np.full(3, 3.0), np.full(3, 100.0), np.array([0.1, 0.2]), np.full((2, 3), 7.0)))
 def test_spending_gains_what_the_linear_program_gains(problem: Problem) -> None:
     """Exact to 1e-6 relative, and never over any budget."""
-    spent = spend(problem.budget_s, problem.seconds, problem.delay, problem.gain)
+    spent = spend(problem.budget_s, problem.seconds, problem.delay, problem.gain).spent_s
     assert np.all(spent >= 0)
     assert np.all(np.cumsum(spent) <= problem.budget_s + 1e-6)
     best = optimum(problem)
@@ -105,7 +105,7 @@ def test_spending_gains_what_the_linear_program_gains(problem: Problem) -> None:
 @given(problems())
 def test_segments_that_lose_are_not_taken(problem: Problem) -> None:
     """Credit is left over rather than spent at a loss."""
-    spent = spend(problem.budget_s, problem.seconds, problem.delay, problem.gain)
+    spent = spend(problem.budget_s, problem.seconds, problem.delay, problem.gain).spent_s
     worth = (np.where(problem.gain > 0, problem.delay[:, None], 0.0)).sum(axis=0) * problem.seconds
     assert np.all(spent <= worth + 1e-9)
 
@@ -115,7 +115,7 @@ def test_nothing_is_spent_before_a_debt_is_repaid() -> None:
     earned_s = np.full(4, 10.0)
     budget_s = budgets(-25.0, earned_s)
     assert budget_s.tolist() == [0, 0, 5, 15]
-    spent = spend(budget_s, np.full(4, 300.0), np.array([0.5]), np.array([[9.0, 9.0, 1.0, 2.0]]))
+    spent = spend(budget_s, np.full(4, 300.0), np.array([0.5]), np.array([[9.0, 9.0, 1.0, 2.0]])).spent_s
     assert spent.tolist() == pytest.approx([0, 0, 0, 15])
 
 
@@ -126,21 +126,23 @@ def test_intervals_that_cannot_earn_are_saved_up_for() -> None:
 
 def test_dirtiest_interval_gets_the_credit() -> None:
     """Credit waits for the peak, but nothing is borrowed for one that comes before it is earned."""
-    spent = spend(budgets(0.0, np.full(4, 10.0)), np.full(4, 100.0), np.array([0.9]), np.array([[5.0, 1.0, 3.0, 2.0]]))
+    spent = spend(
+        budgets(0.0, np.full(4, 10.0)), np.full(4, 100.0), np.array([0.9]), np.array([[5.0, 1.0, 3.0, 2.0]])
+    ).spent_s
     assert spent.tolist() == pytest.approx([10, 0, 20, 10])
 
 
 def test_equal_intervals_spend_early() -> None:
     """Of equal chances the first is taken: a later one may never come."""
-    spent = spend(np.full(3, 10.0), np.full(3, 100.0), np.array([0.08]), np.ones((1, 3)))
+    spent = spend(np.full(3, 10.0), np.full(3, 100.0), np.array([0.08]), np.ones((1, 3))).spent_s
     assert spent.tolist() == pytest.approx([8, 2, 0])
 
 
 def test_curve_of_one_point_spends_nothing() -> None:
     """There is nothing to choose."""
-    assert spend(np.ones(3), np.ones(3), np.empty(0), np.empty((0, 3))).tolist() == [0, 0, 0]
+    assert spend(np.ones(3), np.ones(3), np.empty(0), np.empty((0, 3))).spent_s.tolist() == [0, 0, 0]
 
 
 def test_no_intervals_spend_nothing() -> None:
     """An outlook may be empty."""
-    assert spend(np.empty(0), np.empty(0), np.array([0.1]), np.empty((1, 0))).size == 0
+    assert spend(np.empty(0), np.empty(0), np.array([0.1]), np.empty((1, 0))).spent_s.size == 0

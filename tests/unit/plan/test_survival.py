@@ -5,28 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from carbonzeus_operator.plan.survival import Known, Unknown, weights
+from carbonzeus_operator.plan.survival import Unknown, weights
 
 START_S = np.array([0.0, 3600.0, 7200.0])
 SECONDS = np.full(3, 3600.0)
 INTENSITY = np.array([100.0, 200.0, 400.0])
-
-
-def test_known_end_is_when_all_credit_is_spent() -> None:
-    """Elapsed at the end is (1 + s)(work + grace)."""
-    assert Known(1000).end_s(slowdown=0.03, credit_s=60, top_r=1.0) == pytest.approx(1.03 * 1060)
-
-
-def test_known_end_is_not_before_full_speed_reaches_it() -> None:
-    """A job far behind its bound still has its work to do."""
-    assert Known(1000).end_s(slowdown=0.03, credit_s=-500, top_r=1.0) == 1000
-
-
-def test_known_length_weighs_all_intervals_alike() -> None:
-    """The work left undone is done at the end, at the intensity of the last interval."""
-    weighed = weights(Known(10_800), START_S, SECONDS, INTENSITY, 250.0)
-    assert weighed.alive.tolist() == [1, 1, 1]
-    assert weighed.ending.tolist() == [400, 400, 400]
 
 
 def test_unknown_length_fades() -> None:
