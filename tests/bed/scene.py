@@ -227,12 +227,15 @@ class Scene:
             found += self.writes([uuid], utc(of_gpu[0].start_ns), utc(of_gpu[-1].end_ns))
         return sorted(found, key=lambda write: write.at_ns)
 
-    def unfollowed(self, name: str, truth: Truth, start: datetime, end: datetime) -> list[str]:
-        """Where in [start, end) a board of a job under `weighty` did not have the limit of Eq. 6, after each change of the intensity."""
+    def unfollowed(
+        self, name: str, truth: Truth, start: datetime, end: datetime, *, node: str | None = None
+    ) -> list[str]:
+        """Where in [start, end) a board (of a node) of a job under `weighty` lacked the limit of Eq. 6 after the intensity changed."""
         found = []
+        stretches = [each for each in truth.select(job=self.full(name)) if node in {None, each.node}]
         for at in self.carbon.boundaries(start, end - SWITCHED):
             wanted_w = equation_6(self.carbon.forecast(at))
-            held = [each for each in truth.select(job=self.full(name)) if _holds(each, at + SWITCHED)]
+            held = [each for each in stretches if _holds(each, at + SWITCHED)]
             found += [
                 f"{at:%H:%M:%S}: {each.limit_w:g} W, not {wanted_w:g}" for each in held if each.limit_w != wanted_w
             ]
