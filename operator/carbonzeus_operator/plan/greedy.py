@@ -83,18 +83,17 @@ def _prices(budget_s: Floats, seconds: Floats, reach: Floats, gain: Floats) -> F
     while True:
         wide = high - low > 1
         if not wide.any():
-            return np.repeat(levels[low], lengths)
+            return levels[low].repeat(lengths)
         middle = (low + high) >> 1
-        demand = seconds * reach[_above(gain, np.repeat(levels[middle], lengths))]
-        left = np.cumsum(new_budget_s - demand)
+        demand = seconds * reach[_above(gain, levels[middle].repeat(lengths))]
+        left = (new_budget_s - demand).cumsum()
         before = left[starts - 1]
         before[0] = 0.0
-        left -= np.repeat(before, lengths)
         tightest = np.minimum.reduceat(left, starts)
-        holders = np.flatnonzero(left == np.repeat(tightest, lengths))
+        holders = (left == tightest.repeat(lengths)).nonzero()[0]
         first = holders[holders.searchsorted(starts)]
         # Dearer than theta up to and with the tightest interval; nowhere, if the budget is never short.
-        short = wide & (tightest < 0)
+        short = wide & (tightest < before)
         # Each block becomes [start, cut) with the upper half of its levels and [cut, end) with the lower.
         dearer = np.where(short, first + 1 - starts, 0)
         parts = np.array([dearer, lengths - dearer]).T.ravel()
@@ -102,4 +101,4 @@ def _prices(budget_s: Floats, seconds: Floats, reach: Floats, gain: Floats) -> F
         lows = np.array([np.where(wide, middle, low), low]).T.ravel()
         highs = np.array([high, np.where(wide, middle, high)]).T.ravel()
         lengths, low, high = parts[kept], lows[kept], highs[kept]
-        starts = np.cumsum(lengths) - lengths
+        starts = lengths.cumsum() - lengths
