@@ -83,7 +83,7 @@ def _prices(budget_s: Floats, seconds: Floats, reach: Floats, gain: Floats) -> F
     while True:
         wide = high - low > 1
         if not wide.any():
-            return levels[low].repeat(lengths)
+            return np.repeat(levels[low], lengths)
         middle = (low + high) >> 1
         demand = seconds * reach[_above(gain, levels[middle].repeat(lengths))]
         left = (new_budget_s - demand).cumsum()
