@@ -138,6 +138,8 @@ class Cycle:
                 self.metrics.corrections.inc()
                 log.info("a full list set the picture of the cluster right")
             self._relisted_at = now
+        elif self.picture.unwatched:
+            await self.picture.relist(self.connection, self.picture.unwatched)
         agents = await self.connection.list(kube.POD, namespace=self.settings.namespace, selector=AGENT_SELECTOR)
         self.fleet.found([pod_from_raw(raw) for raw in agents.items] if agents is not None else [], now)
         await self.fleet.look(now)

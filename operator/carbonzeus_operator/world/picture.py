@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
@@ -87,21 +87,31 @@ class Picture:
     policies: Store[Policy] = field(default_factory=lambda: Store(_policy))
     profiles: Store[Profile] = field(default_factory=lambda: Store(_profile))
     reports: Store[Report] = field(default_factory=lambda: Store(_report))
+    unwatched: set[kube.Kind] = field(default_factory=set)
+    """Kinds that were absent when they were listed, and whose watch was not heard since.
+
+    A watch may fail to begin when the CRD of its kind is installed: the API server announces a new group some time after
+    its CRD. So these are listed again and again, until their watch is heard.
+    """
 
     def observe(self, kind: kube.Kind, event: str | None, raw: Mapping[str, Any]) -> bool:
         """Takes a watch event. True if it is news."""
+        self.unwatched.discard(kind)
         store = self._stores().get(kind)
         return store is not None and store.observe(event, raw)
 
-    async def relist(self, connection: kube.Kube) -> bool:
-        """Sets the picture right by a full list of every kind. True if anything was wrong.
+    async def relist(self, connection: kube.Kube, kinds: Iterable[kube.Kind] | None = None) -> bool:
+        """Sets the picture right by a full list of every kind, or of these. True if anything was wrong.
 
         A kind whose CRD is absent counts as empty: it is picked up when it appears.
         """
         wrong = False
-        for kind, store in self._stores().items():
+        stores = self._stores()
+        for kind in list(stores if kinds is None else kinds):
+            store = stores[kind]
             listing = await connection.list(kind, selector=JOB_NAME_LABEL if kind == kube.POD else None)
             if listing is None:
+                self.unwatched.add(kind)
                 wrong |= bool(store.replace((), version=2**63))
             else:
                 wrong |= bool(store.replace(listing.items, listing.resource_version))
