@@ -80,12 +80,10 @@ class Scene:
         self.wait(self.ready, "operator and agents are ready")
 
     def tear_down(self) -> None:
-        """Uninstalls the chart and removes what `set_up` and the tests made; returns when all of it is gone."""
+        """Uninstalls the chart and removes what `set_up` and the tests made; only the namespaces may take a little longer."""
         self.cluster.kubectl("delete", "namespace", self.namespace, "--wait=false")
-        self.cluster.helm("uninstall", RELEASE, "--namespace", RELEASE, "--wait")
-        self.cluster.kubectl("delete", "carbonpolicies", "--all")
+        self.cluster.helm("uninstall", RELEASE, "--namespace", RELEASE, "--wait", "--ignore-not-found")
         self.cluster.kubectl("delete", "crd", "--selector=app.kubernetes.io/name=carbonzeus", "--ignore-not-found")
-        self.cluster.kubectl("delete", "namespace", self.namespace, RELEASE, "--ignore-not-found")
 
     def ready(self) -> bool:
         """Whether every pod of the current release is there and ready."""
@@ -252,15 +250,30 @@ class Scene:
         nodes = {pod["spec"]["nodeName"] for pod in self.pods(name, namespace)}
         return [record for node in sorted(nodes) for record in self._ledger(node) if record.pod in names]
 
-    def _ledger(self, node: str) -> list[EnergyRecord]:
+    def folded_mj(self, name: str) -> tuple[int, int]:
+        """What the report of a job that trains says, and the sum of the records up to where it read each ledger."""
+        report = self.raw_reports()[name]["status"]
+        names = {f"{self.namespace}/{_name(pod)}" for pod in self.pods(name)}
+        total = 0
+        for cursor in report["ledger"]["cursors"]:
+            records = next(found for node in self._gpu_nodes() if (found := self._ledger(node, cursor["ledgerID"])))
+            total += total_mj([one for one in records if one.pod in names and one.seq <= cursor["seq"]])
+        return report["realised"]["energyMillijoules"], total
+
+    def _gpu_nodes(self) -> list[str]:
+        return [node.name for node in self.cluster.nodes if node.gpus]
+
+    def _ledger(self, node: str, ledger: str | None = None) -> list[EnergyRecord]:
+        """All records of a node's agent; none where it keeps another ledger than asked for."""
         host = self.agent(node)["status"]["podIP"]
         found: list[EnergyRecord] = []
         while True:
             after = found[-1].seq if found else 0
-            with urllib.request.urlopen(
-                f"http://{host}:{AGENT_PORT}/v1/energy?after={after}&limit=2000", timeout=5
-            ) as reply:
+            url = f"http://{host}:{AGENT_PORT}/v1/energy?after={after}&limit=2000"
+            with urllib.request.urlopen(url, timeout=5) as reply:
                 page = EnergyPage.model_validate(json.load(reply))
+            if ledger not in {None, page.ledger_id}:
+                return []
             found += page.records
             if not page.records or page.records[-1].seq >= page.last_seq:
                 return found

@@ -14,7 +14,7 @@ from tests.bed.scene import Scene, held, total_mj, utc
 
 pytestmark = pytest.mark.bed
 
-SECONDS = 26
+SECONDS = 20
 REFUSED = {
     "no-policy": ("PolicyNotFound", "there is no CarbonPolicy 'absent'. Create it, or name another one"),
     "bad-override": ("InvalidAnnotation", "max-slowdown: 'a lot' is no percentage"),

@@ -61,7 +61,7 @@ def test_a_killed_operator_loses_and_doubles_nothing(scene: Scene) -> None:
     The agents follow the plan meanwhile, as if nothing had happened.
     """
     names = ("kept", "kept-duo")
-    scene.submit(job("kept", seconds=28, policy="weighty"), job("kept-duo", seconds=28, workers=2, profile="a40x2"))
+    scene.submit(job("kept", seconds=25, policy="weighty"), job("kept-duo", seconds=25, workers=2, profile="a40x2"))
     scene.wait_enforced(*names)
     scene.wait(lambda: energy_mj(scene, "kept") > 0, "energy comes in")
     for _ in range(2):
@@ -90,9 +90,9 @@ def test_a_killed_agent_leaves_a_gap_and_takes_over_again(scene: Scene) -> None:
     """
     names = ("left", "right", "spread")
     scene.submit(
-        job("left", seconds=22, policy="weighty", node="gpu-a"),
-        job("right", seconds=22, policy="weighty", node="gpu-b"),
-        job("spread", seconds=22, policy="weighty", workers=2, profile="a40x2"),
+        job("left", seconds=18, policy="weighty", node="gpu-a"),
+        job("right", seconds=18, policy="weighty", node="gpu-b"),
+        job("spread", seconds=18, policy="weighty", workers=2, profile="a40x2"),
     )
     scene.wait_enforced(*names)
     scene.wait(lambda: energy_mj(scene, "left") > 0, "energy comes in")
@@ -132,7 +132,7 @@ def test_a_silent_api_server_holds_up_no_plan(scene: Scene) -> None:
     """For 30 s nothing answers: the boards switch as planned, and afterwards the operator catches up by itself."""
     names = ("patient", "patient-duo")
     scene.submit(
-        job("patient", seconds=42, policy="weighty"), job("patient-duo", seconds=42, workers=2, profile="a40x2")
+        job("patient", seconds=37, policy="weighty"), job("patient-duo", seconds=37, workers=2, profile="a40x2")
     )
     scene.wait_enforced(*names)
     agents = {pod: count for pod, count in scene.restarts().items() if "agent" in pod}
