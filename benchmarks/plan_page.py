@@ -64,7 +64,7 @@ of the day: {runs} runs of every policy, in {minutes:.1f} minutes on 2 cores.
 * *Eq. 6*: *Chasing Low-Carbon Electricity* (arXiv 2303.02508), its weight found in hindsight for each run: *end only* is held to the
   slowdown at the end, as no user could; *in bound* is held to the bound at every moment, as carbonzeus is.
 * *unknown*, *known*: carbonzeus, the job's length unknown or known, in closed loop on the operator's own code, with the forecasts named.
-* *optimum*: the least carbon within the any-time bound (60 s of grace, as carbonzeus has) for who knew everything: a linear program,
+* *optimum*: the least carbon within the any-time bound (60 s of grace, as carbonzeus has) with everything known: a linear program,
   solved by HiGHS.
 * *of optimum*: saved, as a share of what the optimum saves. *worst run*: saved less what the best constant limit saves, in points.
 

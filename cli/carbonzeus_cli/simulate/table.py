@@ -112,9 +112,7 @@ def _findings(report: Report) -> list[str]:
     ]
     how = "within the bound" if job.slowdown is not None else "in the same time"
     if summary.of_optimum is not None:
-        lines.append(
-            f"It reaches {100 * summary.of_optimum:.2f} % of what could be saved {how} by who knew everything."
-        )
+        lines.append(f"It reaches {100 * summary.of_optimum:.2f} % of what could be saved {how} with everything known.")
     grace_s = job.bound.grace_s
     broken = [
         name
