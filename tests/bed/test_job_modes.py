@@ -19,6 +19,8 @@ pytestmark = pytest.mark.bed
 SECONDS = 16
 MANAGED = ("enforced", "advised", "observed", "weighted")
 TEAM = "modes-team"
+EDGE_MJ = 0.1 * 300 * 1000
+"""What a board may draw between two steps of its energy counter."""
 
 
 @dataclass(frozen=True, slots=True)
