@@ -18,6 +18,9 @@ from carbonzeus_operator.kube import LEASE, Kube, Raw
 
 log = logging.getLogger(__name__)
 
+RELEASE_S = 2.0
+"""How long the end of the process waits for the lease to be given back."""
+
 
 class LeadershipLost(CarbonzeusError):
     """The lease could not be renewed in time: somebody else may lead now, so this process must end."""
@@ -50,28 +53,37 @@ class Leader:
             await asyncio.sleep(self.duration_s / 5)
 
     async def hold(self) -> None:
-        """Renews until that fails for two thirds of the lease's duration; then raises LeadershipLost."""
+        """Renews until that fails for two thirds of the lease's duration; then raises LeadershipLost.
+
+        A server that does not answer at all is a failure too, however long its client would wait.
+        """
+        lease = f"lease {self.namespace}/{self.name}"
         while True:
             await asyncio.sleep(self.duration_s / 5)
+            left_s = self._renewed_at + self.duration_s * 2 / 3 - time.monotonic()
             try:
-                held = await self._try()
+                async with asyncio.timeout(max(left_s, 0.0)):
+                    held = await self._try()
             except CarbonzeusError as error:
                 log.warning("cannot renew the lease: %s", error)
-                held = self.term
-            if held is None or time.monotonic() - self._renewed_at > self.duration_s * 2 / 3:
-                raise LeadershipLost(f"lease {self.namespace}/{self.name} is no longer ours")
+            except TimeoutError as error:
+                raise LeadershipLost(f"{lease} could not be renewed in time: somebody else may lead now") from error
+            else:
+                if held is None:
+                    raise LeadershipLost(f"{lease} is no longer ours")
 
     async def release(self) -> None:
         """Gives the lease back, so that a successor need not wait. Failing is fine: it runs out by itself."""
         if self.term is None:
             return
         try:
-            lease = await self.kube.get(LEASE, self.name, self.namespace)
-            if lease is not None and lease["spec"].get("holderIdentity") == self.identity:
-                lease["spec"] |= {"holderIdentity": "", "leaseDurationSeconds": 1}
-                await self.kube.replace(LEASE, lease)
-        except CarbonzeusError as error:
-            log.info("the lease was not given back and will run out: %s", error)
+            async with asyncio.timeout(RELEASE_S):
+                lease = await self.kube.get(LEASE, self.name, self.namespace)
+                if lease is not None and lease["spec"].get("holderIdentity") == self.identity:
+                    lease["spec"] |= {"holderIdentity": "", "leaseDurationSeconds": 1}
+                    await self.kube.replace(LEASE, lease)
+        except (CarbonzeusError, TimeoutError) as error:
+            log.info("the lease was not given back and will run out: %r", error)
 
     async def _try(self) -> int | None:
         started = time.monotonic()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from typing import Any, cast
 
@@ -20,8 +21,11 @@ class Leases:
     def __init__(self) -> None:
         self.lease: Raw | None = None
         self.version = 0
+        self.silent = False
 
     async def get(self, kind: Kind, name: str, namespace: str) -> Raw | None:
+        if self.silent:
+            await asyncio.Event().wait()
         return None if self.lease is None else {**self.lease, "spec": dict(self.lease["spec"])}
 
     async def create(self, kind: Kind, body: Mapping[str, Any], namespace: str) -> Raw:
@@ -89,3 +93,25 @@ async def test_a_leader_whose_lease_was_taken_is_lost() -> None:
     await candidate(leases, "b").acquire()
     with pytest.raises(LeadershipLost, match="no longer ours"):
         await old.hold()
+
+
+async def test_a_leader_that_gets_no_answer_is_lost_before_its_lease_runs_out() -> None:
+    """It does not wait as long as a call may take: by then somebody else would lead."""
+    leases = Leases()
+    leader = candidate(leases, "a")
+    await leader.acquire()
+    leases.silent = True
+    with pytest.raises(LeadershipLost, match="could not be renewed in time"):
+        await leader.hold()
+
+
+async def test_a_silent_server_does_not_keep_a_process_from_ending(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The lease is not given back then; it runs out by itself."""
+    monkeypatch.setattr("carbonzeus_operator.leader.RELEASE_S", 0.05)
+    leases = Leases()
+    leader = candidate(leases, "a")
+    await leader.acquire()
+    leases.silent = True
+    await leader.release()
+    assert leases.lease is not None
+    assert leases.lease["spec"]["holderIdentity"] == "a"
