@@ -36,9 +36,9 @@ class Upkeep:
             if decision.terms is not None and decision.state is not ReportState.FINISHED
         )
         now = datetime.now(UTC).replace(microsecond=0)
-        for policy in self.picture.policies.objects.values():
+        for policy in tuple(self.picture.policies.objects.values()):  # the watches go on meanwhile
             await self._put(kube.CARBONPOLICY, policy, policy_status(policy, jobs[policy.key.name], now))
-        for profile in self.picture.profiles.objects.values():
+        for profile in tuple(self.picture.profiles.objects.values()):
             await self._put(kube.POWERPROFILE, profile, profile_status(profile, now))
 
     async def _put(self, kind: kube.Kind, one: Ours[Any, Any], status: CarbonPolicyStatus | PowerProfileStatus) -> None:
