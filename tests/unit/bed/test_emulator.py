@@ -62,6 +62,8 @@ class FakeApi:
         self._authority = authority
         self._runner: web.ServerRunner | None = None
         self._watchers: list[asyncio.Queue[dict[str, Any]]] = []
+        self._history: list[dict[str, Any]] = []
+        """All events: a watch begins after the version of its list, so that nothing falls in between."""
         self.port = 0
         self.pods: dict[str, dict[str, Any]] = {}
         self.patches: list[dict[str, Any]] = []
@@ -90,13 +92,16 @@ class FakeApi:
     def put(self, pod: dict[str, Any]) -> None:
         kind = "MODIFIED" if pod["metadata"]["name"] in self.pods else "ADDED"
         self.pods[pod["metadata"]["name"]] = pod
-        for watcher in self._watchers:
-            watcher.put_nowait({"type": kind, "object": pod})
+        self._tell({"type": kind, "object": pod})
 
     def delete(self, name: str) -> None:
         pod = self.pods.pop(name)
+        self._tell({"type": "DELETED", "object": pod})
+
+    def _tell(self, event: dict[str, Any]) -> None:
+        self._history.append(event)
         for watcher in self._watchers:
-            watcher.put_nowait({"type": "DELETED", "object": pod})
+            watcher.put_nowait(event)
 
     async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
         if request.method == "PATCH":
@@ -108,8 +113,12 @@ class FakeApi:
         if request.path != "/api/v1/pods":
             return web.json_response(self.pods[request.path.split("/")[-1]])
         if "watch" not in request.query:
-            return web.json_response({"metadata": {"resourceVersion": "1"}, "items": list(self.pods.values())})
+            return web.json_response(
+                {"metadata": {"resourceVersion": str(len(self._history))}, "items": list(self.pods.values())}
+            )
         events: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
+        for event in self._history[int(request.query["resourceVersion"]) :]:
+            events.put_nowait(event)
         self._watchers.append(events)
         stream = web.StreamResponse()
         await stream.prepare(request)
