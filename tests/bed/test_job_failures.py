@@ -119,8 +119,11 @@ def test_a_killed_agent_leaves_a_gap_and_takes_over_again(scene: Scene) -> None:
             measured / timedelta(milliseconds=1), abs=len(records)
         )
         gap = sum((one.end - one.start for one in gaps), timedelta())
-        missed = 100 * gap / (gap + measured)
-        assert float(coverage["measured"].removesuffix("%")) <= 100 - 0.9 * missed
+        # Kubernetes tells the end of a container in whole seconds, cut off: so much less of each GPU's time is known to have run.
+        cut_off = timedelta(seconds=1) * len({record.gpu_uuid for record in records})
+        share = float(coverage["measured"].removesuffix("%")) / 100
+        assert share <= measured / (gap + measured - cut_off) + 0.001
+        assert not gaps or share < 1
     for name in ("right", "spread"):
         _, end = held(truth.select(job=scene.full(name)))
         assert scene.unfollowed(name, truth, utc(scene.writes_of(name)[0].at_ns), end, node="gpu-b") == []
