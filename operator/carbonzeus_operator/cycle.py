@@ -166,7 +166,7 @@ class Cycle:
     def _snapshot(self, pods: dict[Key, list[Pod]], nodes: dict[str, NodeView]) -> Snapshot:
         return Snapshot(
             now=self.clock(),
-            jobs=tuple(run.view(pods[key]) for key, run in self.runs.by_key.items() if not run.closed),
+            jobs=self.runs.views(pods),
             namespaces={key.name: one.annotations for key, one in self.picture.namespaces.objects.items()},
             policies={key.name: one.spec for key, one in self.picture.policies.objects.items()},
             profiles={key: one.spec for key, one in self.picture.profiles.objects.items()},

@@ -19,7 +19,7 @@ from carbonzeus_operator.plan.mixed import Overhead
 from carbonzeus_operator.plan.schedule import Plan, PlanStep
 from carbonzeus_operator.resources.policy import CarbonPolicySpec, Mode
 from carbonzeus_operator.resources.report import ReportState
-from carbonzeus_operator.terms import Curves, Terms, curves_of, gpus_of, terms_of, zone_of
+from carbonzeus_operator.terms import Curves, Terms, curves_of, expected_work_s, gpus_of, terms_of, zone_of
 from carbonzeus_operator.world.objects import Pod, all_running_since
 from carbonzeus_operator.world.snapshot import ActivePlan, JobView, NodeView, Rules, Snapshot
 from carbonzeus_wire import Outcome, PodPlan, Step
@@ -150,7 +150,8 @@ def _follow(
         slowdown=terms.slowdown,
         eta=terms.policy.eta or 0.0,
         overhead=Overhead(terms.policy.overhead.host_watts_per_gpu, terms.policy.overhead.pue_factor),
-        expected_work_s=terms.request.expected_duration_s,
+        expected_work_s=expected_work_s(terms.request, curves),
+        past_work_s=view.past_work_s,
         when_stale=terms.policy.stale_forecast.then,
         pods=tuple(pod.uid for pod in view.pods),
     )

@@ -47,6 +47,8 @@ class Course:
     overhead: Overhead = NO_OVERHEAD
     expected_work_s: float | None = None
     """The whole job's work [s at the reference limit], where it is known."""
+    past_work_s: tuple[float, ...] = ()
+    """That of earlier runs of the same workload: what to expect where it is not."""
     when_stale: WhenStale = WhenStale.HOLD_STATIC
     pods: tuple[str, ...] = ()
     """UIDs. A worker that came anew asks for a new plan."""
@@ -160,7 +162,7 @@ def carried(timeline: Sequence[PlanStep], slowdown: float, start: datetime, end:
 def _length(course: Course, measured: Measured, rules: Rules) -> Length:
     expected_s = course.expected_work_s
     if expected_s is None or measured.work_s >= expected_s:
-        return Unknown(rules.survival_s, worked_s=measured.work_s)
+        return Unknown(rules.survival_s, measured.work_s, course.past_work_s)
     return Known(expected_s - measured.work_s)
 
 

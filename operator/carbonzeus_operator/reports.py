@@ -11,7 +11,7 @@ from carbonzeus_operator.decide import Finding, JobDecision
 from carbonzeus_operator.plan import bound
 from carbonzeus_operator.resources.base import GROUP, Condition
 from carbonzeus_operator.resources.quantity import format_percent
-from carbonzeus_operator.resources.report import CarbonReportStatus, ReportState
+from carbonzeus_operator.resources.report import CarbonReportStatus, JobResult, ReportState
 from carbonzeus_operator.runs import Run
 from carbonzeus_operator.terms import gpus_of
 from carbonzeus_operator.world.objects import Job
@@ -67,6 +67,7 @@ def status_of(run: Run, decision: JobDecision, snapshot: Snapshot, rules: Rules)
             "settled": coverage.settled,
             "start_time": min((pod.started for pod in account.pods), default=before.start_time),
             "completion_time": run.job.finished_at,
+            "result": _result(run.job) or before.result,
             "realised": realised,
             "planned": planned if planned is not None else before.planned,
             "coverage": coverage,
@@ -135,6 +136,12 @@ def _condition(finding: Finding, now: datetime) -> Condition:
         message=finding.message[:4096],
         last_transition_time=now.replace(microsecond=0),
     )
+
+
+def _result(job: Job) -> JobResult | None:
+    if job.finished_at is None or job.created_at is None:
+        return None
+    return JobResult.SUCCEEDED if job.succeeded else JobResult.FAILED
 
 
 def _bound(decision: JobDecision) -> str | None:

@@ -13,8 +13,9 @@ from carbonzeus_operator import account as accounts
 from carbonzeus_operator.account import Account, JobPod, LimitStep, Product, Terms
 from carbonzeus_operator.errors import InvalidSpec
 from carbonzeus_operator.grid.series import Series, Signal
+from carbonzeus_operator.plan.survival import PAST_JOBS
 from carbonzeus_operator.resources.annotations import POLICY, PROFILE, policy_of
-from carbonzeus_operator.resources.report import CarbonReportSpec, CarbonReportStatus, ReportState
+from carbonzeus_operator.resources.report import CarbonReportSpec, CarbonReportStatus, JobResult, ReportState
 from carbonzeus_operator.terms import accounting_terms, gpus_of
 from carbonzeus_operator.world.objects import Job, Key, Pod, all_running_since
 from carbonzeus_operator.world.picture import Picture, Report
@@ -25,6 +26,9 @@ LAST_RECORDS = timedelta(seconds=6)
 """For how long after a pod's end its last record may still come while others of its ledger run on: Kubernetes tells the end
 in whole seconds, cut off; an agent looks every second who holds the GPUs, and lets a record wait some seconds for the
 progress that belongs to it."""
+
+WHOLE = 0.95
+"""A run of which so much was measured tells how much work there was."""
 
 
 @dataclass(slots=True)
@@ -133,9 +137,28 @@ class Run:
             if record.pod_uid is not None and any(pod.uid == record.pod_uid for pod in self.account.pods):
                 self.ends[record.pod_uid] = max(record.end, self.ends.get(record.pod_uid, record.end))
 
-    def view(self, pods: Iterable[Pod]) -> JobView:
+    def view(self, pods: Iterable[Pod], past_work_s: tuple[float, ...] = ()) -> JobView:
         """For the decision."""
-        return JobView(self.job, tuple(sorted(pods, key=lambda pod: pod.rank_order)), self.measured, self.active)
+        ranked = tuple(sorted(pods, key=lambda pod: pod.rank_order))
+        return JobView(self.job, ranked, self.measured, self.active, past_work_s)
+
+    @property
+    def workload(self) -> tuple[str, str] | None:
+        """(namespace, profile): runs under one PowerProfile are runs of one workload. None where it names no profile."""
+        profile = self.job.annotations.get(PROFILE)
+        return (self.job.key.namespace, profile) if profile is not None else None
+
+    @property
+    def whole_work_s(self) -> float | None:
+        """The work of a job that succeeded and was measured from start to end; None of any other."""
+        status = self.report.status if self.report is not None else None
+        if not isinstance(status, CarbonReportStatus) or status.result is not JobResult.SUCCEEDED:
+            return None
+        coverage, work_s = status.coverage, self.account.work_s
+        if coverage is None or work_s <= 0 or not self.all_in:
+            return None
+        whole = coverage.measured_gpu_milliseconds >= WHOLE * coverage.ran_gpu_milliseconds
+        return work_s if whole else None
 
     def load(self, report: Report) -> None:
         """Takes the account from the report: after a start, or where somebody else wrote it."""
@@ -203,6 +226,20 @@ class Runs:
             run.load(report)
         if run.job.uid not in jobs and run.job.finished_at is None:
             run.job = _gone(key, report, spec, now)
+
+    def views(self, pods: Mapping[Key, Iterable[Pod]]) -> tuple[JobView, ...]:
+        """All that are not closed, for the decision, each with what earlier runs of its workload tell."""
+        past: dict[tuple[str, str], list[tuple[datetime, float]]] = {}
+        for run in self.by_key.values():
+            finished, work_s = run.job.finished_at, run.whole_work_s
+            if run.workload is not None and finished is not None and work_s is not None:
+                past.setdefault(run.workload, []).append((finished, work_s))
+
+        def before(run: Run) -> tuple[float, ...]:
+            known = past.get(run.workload, []) if run.workload is not None else []
+            return tuple(work_s for _, work_s in sorted(known)[-PAST_JOBS:])
+
+        return tuple(run.view(pods[key], before(run)) for key, run in self.by_key.items() if not run.closed)
 
     def pods(self, picture: Picture) -> dict[Key, list[Pod]]:
         """The pods of each run."""

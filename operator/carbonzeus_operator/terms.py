@@ -112,6 +112,13 @@ def curves_of(view: JobView, terms: Terms, snapshot: Snapshot) -> Curves:
     return Curves(groups, whole, _reference_rate(profile, whole, len(gpus)))
 
 
+def expected_work_s(request: JobRequest, curves: Curves) -> float | None:
+    """The job's whole work [s at the reference limit], where the user said it: as a total of its progress, or as a duration."""
+    if request.total_progress is not None and curves.reference_rate is not None:
+        return request.total_progress / curves.reference_rate
+    return request.expected_duration_s
+
+
 def accounting_terms(
     view: JobView, before: account.Terms, products: Mapping[str, float | None], snapshot: Snapshot
 ) -> account.Terms:

@@ -11,15 +11,8 @@ from collections.abc import Sequence
 
 from carbonzeus_operator.account.model import Account, Cell, Cursor, JobPod, Model, Settled, Span, State
 from carbonzeus_operator.errors import InvalidSpec
+from carbonzeus_operator.resources.ledger import CursorStatus, Ledger, ModelStatus, PodStatus, SettledStatus, SpanStatus
 from carbonzeus_operator.resources.quantity import format_decimal, parse_decimal
-from carbonzeus_operator.resources.report import (
-    CursorStatus,
-    Ledger,
-    ModelStatus,
-    PodStatus,
-    SettledStatus,
-    SpanStatus,
-)
 
 _DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
 _STATES = {State.UNKNOWN: "u", State.FORECAST: "f", State.PROVISIONAL: "p"}

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 
 from carbonzeus_operator.account.cells import to_us
 from carbonzeus_operator.account.model import Account, JobPod, Span
-from carbonzeus_operator.resources.report import MAX_PODS, MAX_SPANS
+from carbonzeus_operator.resources.ledger import MAX_PODS, MAX_SPANS
 
 CLOCK_STEP = timedelta(seconds=1)
 """Kubernetes tells the ends of containers in whole seconds, cut off."""

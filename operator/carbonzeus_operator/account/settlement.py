@@ -10,7 +10,7 @@ from carbonzeus_operator.account.cells import from_us, to_us
 from carbonzeus_operator.account.model import Account, Cell, Settled, State
 from carbonzeus_operator.account.terms import Terms
 from carbonzeus_operator.grid.series import Series
-from carbonzeus_operator.resources.report import MAX_CELLS
+from carbonzeus_operator.resources.ledger import MAX_CELLS
 
 _PG_DIVISOR = 3_600_000_000_000_000_000
 """nJ · ng/kWh · millionths of PUE -> pg: 3.6e6 J a kWh, 1e-9 · 1e-9 · 1e-6 · 1e12."""

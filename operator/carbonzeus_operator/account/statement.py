@@ -7,8 +7,9 @@ from datetime import datetime, timedelta
 from carbonzeus_operator.account.model import Account
 from carbonzeus_operator.account.results import coverage, figures
 from carbonzeus_operator.account.terms import Terms
+from carbonzeus_operator.resources.ledger import LARGEST
 from carbonzeus_operator.resources.quantity import format_percent
-from carbonzeus_operator.resources.report import LARGEST, CoverageStatus, Figures
+from carbonzeus_operator.resources.report import CoverageStatus, Figures
 
 _US_PER_MS = 1000
 _ENERGY = ((3.6e12, "MWh"), (3.6e9, "kWh"), (3.6e6, "Wh"), (3.6e3, "mWh"))

@@ -38,6 +38,8 @@ class JobRequest:
     max_slowdown: float | None = None
     """The job's own bound, as a share; None: the policy's."""
     progress: ProgressSource | None = None
+    total_progress: float | None = None
+    """By how much its progress will have risen when it ends."""
     profile: str | None = None
     """Name of a PowerProfile in the job's namespace."""
     expected_duration_s: float | None = None
@@ -71,12 +73,14 @@ def parse(annotations: Mapping[str, str], namespace_annotations: Mapping[str, st
             faults.append(f"the annotation {key}{place}: {value!r} {error}; a good one is {key}: {example}")
             return None
 
+    progress, total_progress = read(
+        PROGRESS, annotations.get(PROGRESS), _progress, '"port=9100,path=/metrics,metric=train_steps_total"'
+    ) or (None, None)
     request = JobRequest(
         policy=read(POLICY, policy, _name, "gentle") or policy,
         max_slowdown=read(MAX_SLOWDOWN, annotations.get(MAX_SLOWDOWN), _percent, '"5%"'),
-        progress=read(
-            PROGRESS, annotations.get(PROGRESS), _progress, '"port=9100,path=/metrics,metric=train_steps_total"'
-        ),
+        progress=progress,
+        total_progress=total_progress,
         profile=read(PROFILE, annotations.get(PROFILE), _name, "resnet50-a40"),
         expected_duration_s=read(EXPECTED_DURATION, annotations.get(EXPECTED_DURATION), _duration_s, "36h"),
     )
@@ -104,20 +108,23 @@ def _percent(text: str) -> float:
         raise ValueError("is no percentage from 0% to 100%, with its sign") from error
 
 
-def _progress(text: str) -> ProgressSource:
+def _progress(text: str) -> tuple[ProgressSource, float | None]:
     fields: dict[str, str] = {}
     for item in text.split(","):
         key, equals, value = (part.strip() for part in item.partition("="))
-        if not equals or key not in {"port", "path", "metric"}:
-            raise ValueError(f"has the part {item.strip()!r}, which is none of port=, path=, metric=")
+        if not equals or key not in {"port", "path", "metric", "total"}:
+            raise ValueError(f"has the part {item.strip()!r}, which is none of port=, path=, metric=, total=")
         if key in fields:
             raise ValueError(f"says {key}= twice")
         fields[key] = value
     missing = [key for key in ("port", "metric") if key not in fields]
     if missing:
         raise ValueError(f"says no {' and no '.join(f'{key}=' for key in missing)}")
+    total = fields.pop("total", None)
+    if total is not None and not re.fullmatch(r"0*[1-9][0-9]{0,14}", total):
+        raise ValueError(f"has total={total}, which is not a whole number above 0")
     try:
-        return ProgressSource.model_validate(fields)
+        return ProgressSource.model_validate(fields), float(total) if total is not None else None
     except ValidationError as error:
         bad = str(error.errors()[0]["loc"][0])
         wanted = {

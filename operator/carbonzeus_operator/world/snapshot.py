@@ -61,6 +61,8 @@ class JobView:
     """Rank 0 first."""
     measured: Measured = Measured()
     active: ActivePlan | None = None
+    past_work_s: tuple[float, ...] = ()
+    """The whole work of earlier runs of the same workload that succeeded [s at the reference limit], the oldest first."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from carbonzeus_operator.account import Account, Cell, Cursor, JobPod, Settled, Span, State, decode, encode
 from carbonzeus_operator.account.model import Model
 from carbonzeus_operator.errors import InvalidSpec
-from carbonzeus_operator.resources.report import MAX_CELLS, Ledger
+from carbonzeus_operator.resources.ledger import MAX_CELLS, Ledger
 from tests.unit.account.books import POD, T0, examples
 
 amounts = st.integers(0, 10**18)

@@ -9,7 +9,7 @@ import pytest
 
 from carbonzeus_operator.account import Product, Terms, carbon_text, energy_text, figures, settle, slowdown
 from carbonzeus_operator.account.settlement import LATE_ACTUALS, LATE_RECORDS
-from carbonzeus_operator.resources.report import MAX_CELLS
+from carbonzeus_operator.resources.ledger import MAX_CELLS
 from tests.unit.account.books import HALF, TERMS, at, folded, record, series
 
 PAGE = Path(__file__).resolve().parents[3] / "docs" / "accounting.md"

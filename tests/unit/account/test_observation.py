@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 
 from carbonzeus_operator.account import Account, JobPod, Span, coverage, fold, observe
-from carbonzeus_operator.resources.report import MAX_PODS, MAX_SPANS
+from carbonzeus_operator.resources.ledger import MAX_PODS, MAX_SPANS
 from tests.unit.account.books import LEDGER, POD, T0, TERMS, at, record
 
 OTHER = JobPod("uid-1", "train/job-1", "A40", 1, T0)

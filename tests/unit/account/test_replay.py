@@ -27,7 +27,7 @@ from carbonzeus_operator.account import (
     slowdown,
 )
 from carbonzeus_operator.grid.series import Factor, Interval, Series, Signal
-from carbonzeus_operator.resources.report import Ledger
+from carbonzeus_operator.resources.ledger import Ledger
 from carbonzeus_wire import EnergyRecord, Quality
 from tests.unit.account.books import A40
 

@@ -24,7 +24,7 @@ from carbonzeus_operator.account import (
 )
 from carbonzeus_operator.account.settlement import LATE_ACTUALS, LATE_RECORDS
 from carbonzeus_operator.grid.series import Interval, Series
-from carbonzeus_operator.resources.report import MAX_CELLS
+from carbonzeus_operator.resources.ledger import MAX_CELLS
 from carbonzeus_wire import EnergyRecord
 from tests.unit.account.books import (
     A40,

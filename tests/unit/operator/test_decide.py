@@ -7,7 +7,8 @@ import pytest
 
 from carbonzeus_operator.decide import JobDecision, reconcile, wanted_grid
 from carbonzeus_operator.errors import InvalidSpec
-from carbonzeus_operator.plan.schedule import SlowdownKnob
+from carbonzeus_operator.grid.series import Interval
+from carbonzeus_operator.plan.schedule import Plan, SlowdownKnob
 from carbonzeus_operator.resources.report import ReportState
 from carbonzeus_operator.world.objects import Key
 from carbonzeus_operator.world.snapshot import JobView, Measured, NodeView, Snapshot
@@ -34,6 +35,47 @@ def test_a_running_job_gets_a_plan_for_each_of_its_pods():
     assert plan.steps[0].at == NOON + RULES.switch_lead
     assert all(150 <= step.limit_watts <= 300 for step in plan.steps)
     assert min(step.limit_watts for step in plan.steps) < 300
+
+
+def test_a_job_that_says_its_total_progress_is_planned_to_its_end():
+    """72,000 steps at 10 a second are two hours of work: the plan follows the forecast to the latest end the bound allows."""
+    told = world.job(progress="port=9100,metric=steps,total=72000")
+    profile = world.profile(throughputUnit="Progress", points=_steps_a_second(10))
+    snapshot = world.cluster(JobView(told, (world.pod("w-0", "n1"),)), profiles={Key("ml", "a40"): profile})
+    plan = _plan(decide(snapshot))
+    spent_s = (2 * 3600 + RULES.grace_s) * 1.03
+    assert plan.horizon_end - plan.made_at == pytest.approx(timedelta(seconds=spent_s), abs=timedelta(seconds=60))
+    relative = world.cluster(JobView(told, (world.pod("w-0", "n1"),)))
+    assert _plan(decide(relative)).horizon_end == NOON + timedelta(hours=48)
+
+
+def test_earlier_runs_of_the_workload_tell_what_to_expect():
+    """Nobody said how long the job is. After runs of two hours, the dirty hour behind it is not waited for."""
+    fresh = JobView(world.job(), (world.pod("w-0", "n1"),))
+    taught = replace(fresh, past_work_s=(7200.0,) * 5)
+    rising = tuple(
+        Interval(NOON + timedelta(hours=hour), NOON + timedelta(hours=hour + 1), 200.0 + 20.0 * hour)
+        for hour in range(9)
+    )
+    grid = world.grid()
+    assert grid.forecast is not None
+    view = {ZONE: replace(grid, forecast=replace(grid.forecast, intervals=rising))}
+    speeds = [
+        _plan(decide(world.cluster(one, grid=view))).step_at(NOON + RULES.switch_lead).r for one in (fresh, taught)
+    ]
+    assert speeds[1] < speeds[0]
+
+
+def _steps_a_second(rate: float) -> list[dict[str, object]]:
+    return [
+        {"limitWatts": limit, "averageWatts": watts, "throughput": f"{rate * float(speed):.3f}"}
+        for limit, watts, speed in world.A40
+    ]
+
+
+def _plan(decision: JobDecision) -> Plan:
+    assert decision.active is not None
+    return decision.active.plan
 
 
 def test_all_workers_switch_at_the_same_instants():

@@ -7,8 +7,15 @@ from datetime import timedelta
 
 from carbonzeus_operator import account as accounts
 from carbonzeus_operator.account import Account, Cell, Cursor, JobPod
-from carbonzeus_operator.resources.report import CarbonReportSpec, CarbonReportStatus, JobReference, ReportState
-from carbonzeus_operator.runs import LAST_RECORDS, Run, report_key
+from carbonzeus_operator.resources.report import (
+    CarbonReportSpec,
+    CarbonReportStatus,
+    CoverageStatus,
+    JobReference,
+    JobResult,
+    ReportState,
+)
+from carbonzeus_operator.runs import LAST_RECORDS, Run, Runs, report_key
 from carbonzeus_operator.world.picture import Ours
 from tests.unit.operator.world import NOON, job
 
@@ -44,6 +51,46 @@ def test_a_run_stays_open_while_anything_is_missing() -> None:
     assert not finished(unsettled, written=unsettled).closed
     assert not finished(late, written=late).closed
     assert not finished(SETTLED, written=SETTLED, state=ReportState.ENFORCING).closed
+
+
+def ended(
+    name: str,
+    hours: float,
+    *,
+    profile: str = "a40",
+    result: JobResult | None = JobResult.SUCCEEDED,
+    measured: float = 1.0,
+) -> Run:
+    """A run whose report tells how it ended, with so much work [h], of which a share was measured."""
+    account = replace(SETTLED, work_us=round(hours * 3.6e9))
+    run = finished(account, written=account)
+    assert run.report is not None
+    assert isinstance(run.report.status, CarbonReportStatus)
+    coverage = CoverageStatus(measured_gpu_milliseconds=round(100 * measured), ran_gpu_milliseconds=100)
+    status = run.report.status.model_copy(update={"result": result, "coverage": coverage})
+    run.report = replace(run.report, status=status)
+    run.job = replace(job(name, profile=profile), finished_at=ENDED + timedelta(hours=hours), succeeded=True)
+    run.key = report_key(run.job)
+    return run
+
+
+def test_runs_under_one_profile_tell_the_next_how_long_it_may_be() -> None:
+    """Those that succeeded and were measured, the oldest first; not those of other workloads, nor those that broke off."""
+    known = [
+        ended("second", 6),
+        ended("first", 5),
+        ended("failed", 1, result=JobResult.FAILED),
+        ended("deleted", 2, result=None),
+        ended("other", 70, profile="bert"),
+    ]
+    unmeasured = ended("unmeasured", 3, measured=0.5)
+    new = Run(job("new"), report_key(job("new")))
+    bare = replace(job("bare"), annotations={})
+    unnamed = Run(bare, report_key(bare))
+    runs = Runs({run.key: run for run in (*known, unmeasured, new, unnamed)})
+    views = {view.job.key.name: view for view in runs.views(dict.fromkeys(runs.by_key, ()))}
+    assert views["new"].past_work_s == (5 * 3600.0, 6 * 3600.0)
+    assert views["bare"].past_work_s == ()
 
 
 def test_the_last_record_is_waited_for_beyond_the_whole_second_that_kubernetes_tells() -> None:

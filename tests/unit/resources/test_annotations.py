@@ -76,6 +76,13 @@ def test_the_progress_path_is_metrics_by_default():
     )
 
 
+def test_progress_may_say_how_much_of_it_there_will_be():
+    """Then the job's end is known."""
+    assert asked(progress="port=80,metric=steps,total=90000") == JobRequest(
+        policy="gentle", progress=ProgressSource(port=80, path="/metrics", metric="steps"), total_progress=90_000.0
+    )
+
+
 @pytest.mark.parametrize(("text", "seconds"), [("36h", 129_600), ("2d", 172_800), ("90m", 5_400), ("45s", 45)])
 def test_durations(text, seconds):
     """Days, hours, minutes, seconds."""
@@ -88,7 +95,7 @@ def test_durations(text, seconds):
         ("max_slowdown", "5", "is no percentage"),
         ("max_slowdown", "-1%", "is no percentage"),
         ("max_slowdown", "250%", "is no percentage"),
-        ("progress", "9100", "'9100', which is none of port=, path=, metric="),
+        ("progress", "9100", "'9100', which is none of port=, path=, metric=, total="),
         ("progress", "port=9100", "says no metric="),
         ("progress", "path=/x", "says no port= and no metric="),
         ("progress", "port=0,metric=a", "port=0, which is not a port"),
@@ -97,6 +104,9 @@ def test_durations(text, seconds):
         ("progress", "port=80,metric=a b", "which is not the name of a Prometheus counter"),
         ("progress", "port=80,metric=a,path=//evil.example/x?y", "which is not a path"),
         ("progress", "port=80,metric=a,host=10.0.0.1", "'host=10.0.0.1', which is none of"),
+        ("progress", "port=80,metric=a,total=0", "total=0, which is not a whole number above 0"),
+        ("progress", "port=80,metric=a,total=1e6", "total=1e6, which is not a whole number above 0"),
+        ("progress", "port=80,metric=a,total=-5", "total=-5, which is not a whole number above 0"),
         ("profile", "ResNet 50", "is no name of an object"),
         ("profile", "a" * 254, "is no name of an object"),
         ("expected_duration", "36", "is no duration"),
