@@ -1,4 +1,4 @@
-"""What is worth knowing of a job's length: nothing, what was gained so far, how long earlier jobs took, or the length itself.
+"""What is worth knowing of a job's length: nothing, how long earlier jobs took, or the length itself.
 
     .venv/bin/python -m benchmarks.plan_length [--every HOURS] [--hours 6,20,72]
 
@@ -25,7 +25,7 @@ from carbonzeus_operator.plan.curve import Curve
 from carbonzeus_operator.plan.mixed import Group, JobCurve, Overhead
 from carbonzeus_operator.plan.outlook import Outlook, look_ahead
 from carbonzeus_operator.plan.spending import Task, for_known, for_unknown
-from carbonzeus_operator.plan.survival import Gained, Unknown
+from carbonzeus_operator.plan.survival import Unknown
 
 Floats = NDArray[np.float64]
 NETWORKS = (("A40", "resnet50", 128), ("V100", "resnet50", 128), ("A40", "deepspeech2", 192))
@@ -34,7 +34,7 @@ GRACE_S = 60.0
 HOUR_S = 3600.0
 HISTORY, SPREAD = 6, 0.1
 """So many earlier jobs, of lengths that differ by so much (sigma of the log)."""
-Tell = Callable[["Job", float, Gained], Unknown]
+Tell = Callable[["Job", float], Unknown]
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,8 +153,7 @@ def by_plans(job: Job, tell: Tell | None) -> float:
             _, wanted = for_known(task, outlook(job.zone, hour), job.work_s - work_s)
             r = float(wanted[0])
         else:
-            gained = Gained(at_constant(job, work_s) - grams, at_reference(job, work_s))
-            r = float(for_unknown(task, outlook(job.zone, hour), tell(job, work_s, gained))[0])
+            r = float(for_unknown(task, outlook(job.zone, hour), tell(job, work_s))[0])
         seconds = min(HOUR_S, (job.work_s - work_s) / r)
         grams += job.curve.mixed_watts(r) * float(hourly[hour]) * seconds / 3.6e6
         elapsed_s, work_s, hour = elapsed_s + seconds, work_s + r * seconds, hour + 1
@@ -178,12 +177,8 @@ def earlier(hours: float) -> tuple[float, ...]:
 
 
 TOLD: dict[str, Tell] = {
-    "nothing": lambda _, work_s, __: Unknown(worked_s=work_s),
-    "gains": lambda _, work_s, gained: Unknown(worked_s=work_s, gained=gained),
-    "earlier jobs": lambda job, work_s, _: Unknown(worked_s=work_s, past_work_s=earlier(job.hours)),
-    "earlier jobs and gains": lambda job, work_s, gained: Unknown(
-        worked_s=work_s, past_work_s=earlier(job.hours), gained=gained
-    ),
+    "nothing": lambda _, work_s: Unknown(worked_s=work_s),
+    "earlier jobs": lambda job, work_s: Unknown(worked_s=work_s, past_work_s=earlier(job.hours)),
 }
 
 

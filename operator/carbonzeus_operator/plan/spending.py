@@ -9,19 +9,14 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from carbonzeus_operator.plan.figures import WATT_SECONDS_PER_KWH
 from carbonzeus_operator.plan.greedy import Spending, budgets, spend
 from carbonzeus_operator.plan.mixed import JobCurve
 from carbonzeus_operator.plan.outlook import Outlook
-from carbonzeus_operator.plan.survival import Gained, Unknown, weights
+from carbonzeus_operator.plan.survival import Unknown, weights
 
 Floats = NDArray[np.float64]
 BISECTIONS = 6
 """How exactly an early end is found in its slot."""
-SIGHTS = (2.0, 0.7, 0.33, 0.14)
-"""How far a plan looks that may risk less, as shares of survival_s."""
-MAY_RISK = 0.001
-"""Of the reference carbon so far, or of that in survival_s while the job is younger."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -63,58 +58,17 @@ class Task:
 
 
 def for_unknown(task: Task, outlook: Outlook, length: Unknown) -> Floats:
-    """(n) the throughput wanted in each slot of a job that may end at any time.
-
-    Where it is told what the job has gained, the farthest-looking plan is taken that would not leave it more than a
-    thousandth behind the best constant limit if it ended at any of the slots.
-    """
+    """(n) the throughput wanted in each slot of a job that may end at any time."""
     if not len(outlook.seconds):
         return np.empty(0)
-    edges_s = np.append(outlook.start_s, outlook.end_s)
-    alive = length.alive(edges_s, task.floor_r)
-    wanted = _weighed(task, outlook, alive)
-    if length.gained is None:
-        return wanted
-    best, least = wanted, _least_lead(task, outlook, wanted, length, length.gained)
-    for sight in SIGHTS:
-        if least >= 0:
-            break
-        wanted = _weighed(task, outlook, alive * np.exp(-edges_s / (sight * length.survival_s)))
-        lead = _least_lead(task, outlook, wanted, length, length.gained)
-        if lead > least:
-            best, least = wanted, lead
-    return best
-
-
-def _weighed(task: Task, outlook: Outlook, alive: Floats) -> Floats:
-    delay, slope = task.segments()
+    alive = length.alive(np.append(outlook.start_s, outlook.end_s), task.floor_r)
     weighed = weights(alive, outlook.gco2_per_kwh, outlook.mean)
+    delay, slope = task.segments()
     gain = np.outer(slope, weighed.alive * outlook.gco2_per_kwh) - task.hold_watts_per_r * weighed.ending
     ceiling = task.ceiling(outlook)
     budget_s = budgets(task.credit_s, (ceiling - task.floor_r) * outlook.seconds)
     wanted: Floats = ceiling - task.spending(outlook, budget_s, delay, gain).spent_s / outlook.seconds
     return wanted
-
-
-def _least_lead(task: Task, outlook: Outlook, wanted: Floats, length: Unknown, gained: Gained) -> float:
-    """By how much the plan stays within what it may risk, at the worst slot to end in [watt-seconds times intensity]."""
-    edges_s = np.append(outlook.start_s, outlook.end_s)
-    passed = np.append(0.0, np.cumsum(outlook.seconds * outlook.gco2_per_kwh))
-    done_s = np.cumsum(wanted * outlook.seconds)
-    spent = np.cumsum(task.hull_watts(wanted) * outlook.seconds * outlook.gco2_per_kwh)
-
-    def constant(r: float) -> Floats:
-        """The same work at one throughput."""
-        at_s = edges_s[0] + done_s / r
-        beyond = np.maximum(at_s - edges_s[-1], 0.0) * outlook.mean
-        watts = float(task.hull_watts(np.array([r]))[0])
-        return np.asarray(watts * (np.interp(at_s, edges_s, passed) + beyond))
-
-    top_r = task.curve.top_r
-    soon = task.hull_watts(np.array([top_r])) * outlook.mean * length.survival_s
-    reference = np.maximum(gained.reference_grams * WATT_SECONDS_PER_KWH + constant(top_r), soon)
-    lead = gained.grams * WATT_SECONDS_PER_KWH + constant(task.hold_r) - spent
-    return float(np.min(lead + MAY_RISK * reference))
 
 
 def for_known(task: Task, outlook: Outlook, work_s: float) -> tuple[Outlook, Floats]:

@@ -31,16 +31,6 @@ class Known:
 
 
 @dataclass(frozen=True, slots=True)
-class Gained:
-    """What a job has gained so far beyond the best constant limit: what its plans may risk."""
-
-    grams: float
-    """Carbon of the same work at the best constant limit, less what the job emitted; negative where it lost."""
-    reference_grams: float
-    """Carbon of the same work at the reference limit."""
-
-
-@dataclass(frozen=True, slots=True)
 class Unknown:
     """Nobody knows the end. `survival_s` [s]: the time scale on which a job is expected to end."""
 
@@ -50,8 +40,6 @@ class Unknown:
     past_work_s: tuple[float, ...] = ()
     """The whole work of earlier jobs of the same kind [s at the reference limit], the last few of them: a job tends to
     end where they ended."""
-    gained: Gained | None = None
-    """With it, no plan risks more than this and a thousandth, whenever the job ends."""
 
     def __post_init__(self) -> None:
         if not (math.isfinite(self.survival_s) and self.survival_s > 0):

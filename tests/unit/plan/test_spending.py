@@ -17,7 +17,7 @@ from carbonzeus_operator.plan.curve import Curve, Point
 from carbonzeus_operator.plan.mixed import Group, JobCurve, Overhead
 from carbonzeus_operator.plan.outlook import Outlook, look_ahead
 from carbonzeus_operator.plan.spending import Task, for_known, for_unknown
-from carbonzeus_operator.plan.survival import Gained, Unknown
+from carbonzeus_operator.plan.survival import Unknown
 
 Floats = NDArray[np.float64]
 HOUR_S = 3600.0
@@ -129,31 +129,3 @@ def test_nothing_is_wanted_of_an_empty_outlook(a40: Curve, hourly: Callable[...,
     assert for_known(task, empty, HOUR_S)[1].size == 0
     assert for_known(task, outlook_of([200]), 0.0)[0].end_s <= 60 * 1.1 + 1e-6
     assert for_unknown(task, empty, Unknown()).size == 0
-
-
-def least_lead(task: Task, outlook: Outlook, wanted: Floats) -> float:
-    """Against the best constant limit, at the worst hour to end in, as a share of a day at the reference limit."""
-    job = task.curve
-    watts = np.interp(wanted, job.r[job.hull], job.watts[job.hull])
-    leads = []
-    for slots in range(1, len(wanted)):
-        own = float((watts * outlook.seconds * outlook.gco2_per_kwh)[:slots].sum())
-        work_s = float((wanted * outlook.seconds)[:slots].sum())
-        leads.append(cost_of(task, outlook, np.full(len(wanted), task.hold_r), work_s) - own)
-    return min(leads) / (float(job.watts[-1]) * outlook.mean * 86_400)
-
-
-def test_plan_that_has_gained_nothing_risks_a_thousandth(a40: Curve) -> None:
-    """Credit is not kept for a peak at the cost of all who end before it."""
-    task, outlook = task_of(a40, 0.03, 60.0), outlook_of([300] * 18 + [900] * 6)
-    bold = for_unknown(task, outlook, Unknown())
-    careful = for_unknown(task, outlook, Unknown(gained=Gained(0.0, 0.0)))
-    assert least_lead(task, outlook, bold) < -0.002
-    assert least_lead(task, outlook, careful) >= -0.001 - 1e-6
-
-
-def test_plan_risks_what_has_been_gained(a40: Curve) -> None:
-    """The more a job has gained by following the grid, the farther it may look."""
-    task, outlook = task_of(a40, 0.03, 60.0), outlook_of([300] * 18 + [900] * 6)
-    rich = for_unknown(task, outlook, Unknown(gained=Gained(1e6, 1e7)))
-    assert rich.tolist() == for_unknown(task, outlook, Unknown()).tolist()
