@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 BED ?= .bed
 
-.PHONY: help venv lock lint types generate bed-build bed-up bed-down demo test bench-plan clean
+.PHONY: help venv lock lint types generate bed-build bed-up bed-down demo test bench-plan bench-agent clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -48,6 +48,9 @@ test: lint types bed-build  ## everything: lint, types, unit, property, API and 
 
 bench-plan: venv  ## what the planner saves, on every published curve and recorded grid, into docs/ (some minutes, needs ../shared/data)
 	$(BIN)/python -m benchmarks.bench_plan
+
+bench-agent: venv  ## what the node agent costs and how punctual it is, on emulated GPUs (four minutes)
+	$(BIN)/python -m benchmarks.bench_agent
 
 clean:  ## remove the environment and caches of this checkout (not the bed's build cache)
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache

@@ -13,7 +13,8 @@ from carbonzeus_bed.truth import Progress, Truth
 from carbonzeus_wire import EnergyRecord
 
 if TYPE_CHECKING:
-    from tests.node.conftest import AgentProcess, Stage
+    from carbonzeus_bed.agentprocess import AgentProcess
+    from carbonzeus_bed.stage import Stage
 
 EDGE_J = 25.0
 """What a record may be off at each of its ends [J] on a machine with much to do: the counter's 100 ms."""

@@ -44,7 +44,8 @@ def json_bytes(value: object) -> bytes:
 
 
 if TYPE_CHECKING:
-    from tests.node.conftest import AgentProcess, Stage
+    from carbonzeus_bed.agentprocess import AgentProcess
+    from carbonzeus_bed.stage import Stage
 
 
 def test_plan_is_followed_by_the_agents_own_clock(stage: Stage, agent: AgentProcess) -> None:

@@ -1,6 +1,6 @@
-"""A node on a stage: emulated boards, training pods and kubelet, in a process of its own, told what to do line by line.
+"""The process behind `stage.Stage`: emulated boards, training pods and kubelet of one node, told what to do line by line.
 
-`python stage.py FOLDER PRODUCT COUNT REPLICAS` makes `FOLDER/node` (boards, `writes.log`, the PodResources socket) and
+`python -m carbonzeus_bed.stagehand FOLDER PRODUCT COUNT REPLICAS` makes `FOLDER/node` (boards, `writes.log`, the PodResources socket) and
 `FOLDER/truth`. Each line of stdin is a JSON object: `{"pods": [...]}` (all pods from now on) or `{"kubelet": false}`; each
 is answered with a line once it is so.
 """
