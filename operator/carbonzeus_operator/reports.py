@@ -9,9 +9,17 @@ from typing import Any
 from carbonzeus_operator import account as accounts
 from carbonzeus_operator.decide import Finding, JobDecision
 from carbonzeus_operator.plan import bound
+from carbonzeus_operator.plan.schedule import SlowdownKnob
 from carbonzeus_operator.resources.base import GROUP, Condition
 from carbonzeus_operator.resources.quantity import format_percent
-from carbonzeus_operator.resources.report import CarbonReportStatus, JobResult, ReportState
+from carbonzeus_operator.resources.report import (
+    MAX_PLAN_STEPS,
+    CarbonReportStatus,
+    JobResult,
+    PlanStatus,
+    PlanStepStatus,
+    ReportState,
+)
 from carbonzeus_operator.runs import Run
 from carbonzeus_operator.terms import gpus_of
 from carbonzeus_operator.world.objects import Job
@@ -58,6 +66,7 @@ def status_of(run: Run, decision: JobDecision, snapshot: Snapshot, rules: Rules)
             "factor": series.factor.value if series is not None else before.factor,
             "source": series.source if series is not None else before.source,
             "limit": _limit(decision, snapshot),
+            "plan": _plan(decision, now),
             "slowdown": format_percent(behind) if behind is not None else None,
             "slowdown_bound": _bound(decision) or before.slowdown_bound,
             "intensity": _intensity(decision, snapshot),
@@ -163,23 +172,41 @@ def _bound_kept(run: Run, decision: JobDecision, rules: Rules) -> Finding | None
     )
 
 
+def _plan(decision: JobDecision, now: datetime) -> PlanStatus | None:
+    """The step in force and those to come."""
+    if decision.state is ReportState.FINISHED or decision.active is None:
+        return None
+    plan, timeline = decision.active.plan, decision.active.timeline
+    begun = sum(1 for step in timeline if step.at <= now)
+    ahead = timeline[max(begun - 1, 0) :][:MAX_PLAN_STEPS]
+    credit_s = plan.knob.credit_s if isinstance(plan.knob, SlowdownKnob) else None
+    return PlanStatus(
+        made_at=plan.made_at,
+        credit_seconds=f"{credit_s:.6f}" if credit_s is not None else None,
+        horizon_end=plan.horizon_end,
+        steps=tuple(PlanStepStatus(at=step.at, limit=_watts_text(step.limits_w.values())) for step in ahead),
+    )
+
+
+def _watts_text(limits_w: Iterable[float]) -> str:
+    watts = sorted({round(limit_w) for limit_w in limits_w}, reverse=True)
+    return "/".join(f"{one}" for one in watts[:4]) + " W"
+
+
 def _limit(decision: JobDecision, snapshot: Snapshot) -> str | None:
     if decision.state is ReportState.FINISHED:
         return None
-    watts = sorted(
-        {
-            round(gpu.limit_watts)
-            for pod in decision.view.pods
-            for gpu in gpus_of(pod, snapshot.nodes)
-            if gpu.limit_watts is not None
-        },
-        reverse=True,
-    )
+    limits_w = [
+        gpu.limit_watts
+        for pod in decision.view.pods
+        for gpu in gpus_of(pod, snapshot.nodes)
+        if gpu.limit_watts is not None
+    ]
     if decision.state in {ReportState.ENFORCING, ReportState.HOLDING} and decision.active is not None:
         step = next((one for one in reversed(decision.active.timeline) if one.at <= snapshot.now), None)
         if step is not None:
-            watts = sorted({round(limit_w) for limit_w in step.limits_w.values()}, reverse=True)
-    return "/".join(f"{one}" for one in watts[:4]) + " W" if watts else None
+            limits_w = list(step.limits_w.values())
+    return _watts_text(limits_w) if limits_w else None
 
 
 def _intensity(decision: JobDecision, snapshot: Snapshot) -> str | None:

@@ -15,6 +15,7 @@ from carbonzeus_operator.resources.resource import AGE, Column, Resource
 from carbonzeus_wire.base import Instant
 
 Signed = Annotated[int, Field(ge=-LARGEST, le=LARGEST)]
+MAX_PLAN_STEPS = 32
 ShortText = Annotated[str, Field(max_length=64)]
 Name = Annotated[str, Field(min_length=1, max_length=253)]
 
@@ -110,6 +111,29 @@ class CoverageStatus(Part):
     """Energy with a power curve, in percent of all energy. No saving is claimed for the rest."""
 
 
+class PlanStepStatus(Part):
+    """A power limit, and from when on."""
+
+    at: Instant
+    """From then on, until the next step."""
+    limit: ShortText
+    """Power limit of each GPU, such as "225 W"; of each GPU product, where a job has several."""
+
+
+class PlanStatus(Part):
+    """What is planned as things stand. It is made afresh every few minutes from what was measured."""
+
+    made_at: Instant
+    """When it begins."""
+    credit_seconds: DecimalString | None = None
+    """How far the job may still fall behind, in seconds of work, less what the measurement may be wrong by; negative where
+    it is behind already. Absent without a bound on the slowdown."""
+    horizon_end: Instant
+    """Until then it follows the forecast."""
+    steps: Annotated[tuple[PlanStepStatus, ...], Field(max_length=MAX_PLAN_STEPS)] = ()
+    """The limit in force and those to come, the next 32."""
+
+
 class CarbonReportStatus(Part):
     """The account so far."""
 
@@ -132,6 +156,8 @@ class CarbonReportStatus(Part):
     """Provider of the intensity."""
     limit: ShortText | None = None
     """Power limit of each GPU now, such as "225 W"."""
+    plan: PlanStatus | None = None
+    """The power limits to come; in mode Recommend those that would come."""
     slowdown: PercentString | None = None
     """How far the job is behind where it would have been, such as "2.31%"."""
     slowdown_bound: PercentString | None = None
