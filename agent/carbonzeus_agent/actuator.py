@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from carbonzeus_agent.clock import Clock
-from carbonzeus_agent.journal import Entry, Journal, JournalFailed, same
+from carbonzeus_agent.journal import TOLERANCE_W, Entry, Journal, JournalFailed, same
 from carbonzeus_agent.nvml import Board, Driver, DriverError, GpuLost, NoPermission, NotSupported
 from carbonzeus_agent.plans import Aim
 from carbonzeus_wire import Outcome, RefusalReason
@@ -85,6 +85,15 @@ class Actuator:
             # Somebody else set it while the plan wanted nothing of its own: that is the limit to come back to.
             entry, self._written_w, self._attempted_w = None, None, None
         reference_w = entry.prior_w if entry is not None else current_w
+        default_w = self._board.default_limit_w
+        if (
+            entry is None
+            and self._journal.lost is not None
+            and default_w is not None
+            and current_w < default_w - TOLERANCE_W
+        ):
+            why = f"{self._journal.lost}; found at {current_w:g} W, below its default of {default_w:g} W: set the limit it shall have and start the agent anew"
+            return Settled(current_w, current_w, Outcome.FAULT, RefusalReason.JOURNAL_FAILED, why)
         wanted_w, clamped = reference_w, False
         if aim.limit_w is not None:
             wanted_w = self._clamp(aim.limit_w, reference_w)

@@ -4,13 +4,23 @@ from __future__ import annotations
 
 import logging
 import sqlite3
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 log = logging.getLogger(__name__)
 
 
-def open_database(path: Path, schema: str) -> sqlite3.Connection:
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A database that can be used."""
+
+    connection: sqlite3.Connection
+    set_aside: Path | None = None
+    """Where the damaged file lies now, if there was one."""
+
+
+def open_database(path: Path, schema: str) -> Opened:
     """Open or create `path` with `schema` (all `IF NOT EXISTS`), safe against a killed process and a lost power supply.
 
     A file that SQLite cannot make sense of is kept beside the new one, under a name with the time.
@@ -18,13 +28,13 @@ def open_database(path: Path, schema: str) -> sqlite3.Connection:
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
-        return _open(path, schema)
+        return Opened(_open(path, schema))
     except sqlite3.OperationalError:
         raise  # locked, full, read-only: the file itself may be fine
     except sqlite3.DatabaseError as error:
         aside = _set_aside(path)
         log.error("%s is damaged (%s): set aside as %s, starting a new one", path, error, aside)  # noqa: TRY400 - the trace tells nothing more
-        return _open(path, schema)
+        return Opened(_open(path, schema), set_aside=aside)
 
 
 def _open(path: Path, schema: str) -> sqlite3.Connection:

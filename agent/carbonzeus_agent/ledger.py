@@ -120,7 +120,7 @@ class Ledger:
 
     def _connect(self) -> sqlite3.Connection:
         if self._connection is None:
-            connection = open_database(self._path, SCHEMA)
+            connection = open_database(self._path, SCHEMA).connection
             found = connection.execute("SELECT id FROM ledger").fetchone()
             self.id = found[0] if found else str(uuid.uuid4())
             if not found:

@@ -266,7 +266,7 @@ steps = st.lists(
 
 
 @given(steps=steps)
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])  # it waits for disks
 def test_whatever_happens_the_end_is_the_prior_limit(
     tmp_path_factory: pytest.TempPathFactory,
     make_driver: type[FakeDriver],
@@ -312,3 +312,17 @@ def _break(journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(journal, "_connect", full)
+
+
+def test_gpu_of_unknown_past_is_not_capped(driver: FakeDriver, tmp_path: Path, clock: FakeClock) -> None:
+    """After the loss of the journal a limit below the board's default may be ours: it must not become the reference."""
+    (tmp_path / "journal.db").write_bytes(b"no database at all" * 500)
+    journal = Journal(tmp_path / "journal.db")
+    actuator = Actuator(BOARD, driver, journal, clock)
+    driver.limits[GPU] = 150
+    settled = actuator.settle(aim(120))
+    assert (settled.outcome, settled.refusal, driver.writes) == (Outcome.FAULT, RefusalReason.JOURNAL_FAILED, [])
+    assert "found at 150 W, below its default of 300 W" in settled.message
+    driver.limits[GPU] = 300
+    assert actuator.settle(aim(120)).limit_w == 120
+    journal.close()

@@ -46,6 +46,61 @@ def test_damaged_journal_is_set_aside(tmp_path: Path) -> None:
     journal.close()
 
 
+@pytest.mark.parametrize("gone", [False, True], ids=["damaged", "gone"])
+def test_entries_survive_the_loss_of_the_database(tmp_path: Path, gone: bool) -> None:
+    """The twin has them, and the new database again."""
+    path = tmp_path / "journal.db"
+    first = Journal(path)
+    first.keep("GPU-1", 300, {150, 200})
+    first.keep("GPU-2", 250, {150})
+    first.forget("GPU-2")
+    first.close()
+    path.unlink()
+    if not gone:
+        path.write_bytes(b"no database at all" * 500)
+    for _ in range(2):
+        journal = Journal(path)
+        entry = journal.entry("GPU-1")
+        assert journal.gpus() == ("GPU-1",)
+        assert entry is not None
+        assert (entry.prior_w, entry.ours_w, journal.lost) == (300, frozenset({150, 200}), None)
+        journal.close()
+        (tmp_path / "journal.json").unlink(missing_ok=True)
+
+
+@pytest.mark.parametrize("twin", [None, "", "[]", '{"GPU-1": 3}', '{"GPU-1": {"prior_w": "x"}}'])
+def test_loss_of_both_files_is_said(tmp_path: Path, twin: str | None) -> None:
+    """Then nobody knows what a GPU below its default limit had before us."""
+    path = tmp_path / "journal.db"
+    path.write_bytes(b"no database at all" * 500)
+    if twin is not None:
+        (tmp_path / "journal.json").write_text(twin)
+    journal = Journal(path)
+    assert journal.lost is not None
+    assert "set aside as journal.db.damaged-" in journal.lost
+    journal.close()
+
+
+def test_entries_of_a_database_that_cannot_be_opened_are_known(tmp_path: Path) -> None:
+    """A full or failing disk must not keep a GPU throttled: the twin says what to restore."""
+    path = tmp_path / "journal.db"
+    first = Journal(path)
+    first.keep("GPU-1", 300, {150})
+    first.close()
+    path.unlink()
+    path.mkdir()
+    journal = Journal(path)
+    assert (journal.gpus(), journal.failure is None) == (("GPU-1",), False)
+    journal.close()
+
+
+def test_first_start_has_lost_nothing(tmp_path: Path) -> None:
+    """No file at all is how every node begins."""
+    journal = Journal(tmp_path / "journal.db")
+    assert (journal.lost, journal.gpus()) == (None, ())
+    journal.close()
+
+
 def test_journal_that_cannot_be_written_says_so_and_recovers(tmp_path: Path) -> None:
     """The folder is in the way of a file: no entry, a named failure; once it is fixed, all is well."""
     blocked = tmp_path / "state"
