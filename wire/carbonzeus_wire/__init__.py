@@ -1,6 +1,7 @@
 """The contract between operator and agent: what travels, and nothing else. Version `/v1`."""
 
 from carbonzeus_wire.energy import EnergyPage, EnergyRecord, Quality
+from carbonzeus_wire.identity import agent_name, operator_name
 from carbonzeus_wire.node import GpuState, NodeState
 from carbonzeus_wire.plans import (
     Applied,
@@ -31,4 +32,6 @@ __all__ = [
     "Refusal",
     "RefusalReason",
     "Step",
+    "agent_name",
+    "operator_name",
 ]
