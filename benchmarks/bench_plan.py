@@ -19,17 +19,12 @@ from datetime import timedelta
 from pathlib import Path
 
 import numpy as np
-from benchmarks import plan_cells, plan_page
-from benchmarks.plan_cells import DATA, HOURS, NETWORKS, RIVALS, RULES, SLOWDOWNS, Grid, Outcome
+from benchmarks import plan_cells, plan_page, plan_why
+from benchmarks.plan_cells import DATA, NETWORKS, RIVALS, RULES, Outcome
 
-from carbonzeus_cli.simulate.feed import Feed, Perfect
 from carbonzeus_cli.simulate.job import Bound, Job
-from carbonzeus_cli.simulate.loop import simulate
-from carbonzeus_cli.simulate.optimum import optimum
-from carbonzeus_cli.simulate.rivals import at_constant, at_default
-from carbonzeus_cli.simulate.run import Run
+from carbonzeus_cli.simulate.rivals import at_constant
 from carbonzeus_operator.plan.curve import Curve
-from carbonzeus_operator.world.snapshot import Rules
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCS = ROOT / "docs"
@@ -54,7 +49,8 @@ def main() -> None:
             outcomes.append(outcome)
             if len(outcomes) % 25 == 0:
                 print(f"{len(outcomes)} of {len(cells)} cells, {time.monotonic() - began:.0f} s", flush=True)
-    sections = [*_lengths(), "", *_losses(), "", *_replanning(), "", *_paper(outcomes), "", *_speed()]
+        why = [*plan_why.losses(pool, outcomes), "", *plan_why.survival(pool, outcomes)]
+    sections = [*why, "", *_lengths(), "", *_replanning(), "", *_paper(outcomes), "", *_speed()]
     minutes = (time.monotonic() - began) / 60
     DOCS.mkdir(exist_ok=True)
     (DOCS / "bench-plan.md").write_text(plan_page.page(outcomes, sections=sections, minutes=minutes), encoding="utf-8")
@@ -90,48 +86,6 @@ def _lengths() -> Iterator[str]:
             for policy in ("unknown", "known")
         ]
         yield f"| {' | '.join([f'{hours:g}', *means, *worst])} |"
-
-
-def _losses() -> Iterator[str]:
-    """What keeps carbonzeus from the optimum, one thing after the other."""
-    where, curve = plan_cells.grid(CISO), _curve(*RESNET)
-    perfect = Perfect(where.actual, RULES.horizon)
-    bare = replace(RULES, curve_error=0.0)
-    stages: list[tuple[str, bool, Rules, Feed]] = [
-        ("all known, no reserve", True, bare, perfect),
-        ("with the reserve for the curve's error", True, RULES, perfect),
-        ("and with real forecasts", True, RULES, where.feed),
-        ("and with the length unknown", False, RULES, where.feed),
-    ]
-    yield "## Where the rest goes"
-    yield ""
-    yield "ResNet-50 on an A40, CISO: of what the optimum saves."
-    yield ""
-    yield f"| | {' | '.join(f'{100 * slowdown:g} %' for slowdown in SLOWDOWNS)} |"
-    yield f"|---|{'--:|' * len(SLOWDOWNS)}"
-    best = [_mean_saved(curve, slowdown, where, RULES, None, known=True) for slowdown in SLOWDOWNS]
-    for name, known, rules, feed in stages:
-        saved = [_mean_saved(curve, slowdown, where, rules, feed, known=known) for slowdown in SLOWDOWNS]
-        shares = [f"{100 * ours / most:.2f} %" for ours, most in zip(saved, best, strict=True)]
-        yield f"| {name} | {' | '.join(shares)} |"
-
-
-def _mean_saved(curve: Curve, slowdown: float, where: Grid, rules: Rules, feed: Feed | None, *, known: bool) -> float:
-    """By carbonzeus with a forecast, or by the optimum without."""
-    saved = []
-    for hours in HOURS:
-        job = Job(curve, hours * 3600, slowdown, known=known, rules=rules)
-        for start in where.starts:
-            trace = (
-                optimum(job, where.actual, start, job.bound, anytime=True)
-                if feed is None
-                else simulate(job, feed, start)
-            )
-            ours, default = (
-                Run.of(each, where.actual, start, job.work_s, job.bound).carbon_g for each in (trace, at_default(job))
-            )
-            saved.append(1 - ours / default)
-    return float(np.mean(saved))
 
 
 def _replanning() -> Iterator[str]:
