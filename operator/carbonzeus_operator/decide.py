@@ -207,7 +207,8 @@ def _enforcement(view: JobView, nodes: Mapping[str, NodeView]) -> Finding:
         {f"{pod.node}: {nodes[pod.node].problem}" for pod in view.pods if pod.node and nodes[pod.node].problem}
     )
     if silent:
-        return Finding("Enforced", False, "AgentUnreachable", f"limits fall back by themselves at {'; '.join(silent)}")
+        told = f"a running agent restores the prior limits when its lease ends, a stopped one when it starts again: {'; '.join(silent)}"
+        return Finding("Enforced", False, "AgentUnreachable", told)
     replies = [node.reply for node in nodes.values() if node.reply is not None]
     refused = [refusal for reply in replies for refusal in reply.refused if refusal.pod_uid in uids]
     if refused:
