@@ -6,31 +6,30 @@ import asyncio
 import contextlib
 import logging
 import uuid
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from functools import partial
 
 from carbonzeus_agent.clock import Clock
+from carbonzeus_agent.discovery import Discovery
 from carbonzeus_agent.journal import Journal, JournalFailed
 from carbonzeus_agent.ledger import Ledger
 from carbonzeus_agent.meter import Meter
-from carbonzeus_agent.nvml import Board, Driver, DriverError
+from carbonzeus_agent.nvml import Board, Driver
 from carbonzeus_agent.owners import Owners
 from carbonzeus_agent.plans import Aim, Standing, accept, assign, is_older
 from carbonzeus_agent.pod_resources import PodResources, Unanswered
-from carbonzeus_agent.post import Fault, Post, Visit
+from carbonzeus_agent.post import Post, Visit
 from carbonzeus_agent.records import NOBODY, Owner, Sample
 from carbonzeus_agent.reply import reply_for
 from carbonzeus_agent.scraper import Scraper
 from carbonzeus_agent.settings import Settings
 from carbonzeus_agent.tally import Tally
-from carbonzeus_agent.worker import Worker
-from carbonzeus_wire import Fence, GpuState, NodeState, PlanReply, PlanRequest
+from carbonzeus_wire import Fence, PlanReply, PlanRequest
 
 log = logging.getLogger(__name__)
 
 REPLY_WITHIN_S = 2.0
 """How long a request waits for GPUs that do not answer."""
-DISCOVER_EVERY_S = 30.0
 GIVE_BACK_WITHIN_S = 10.0
 """How long the end waits for GPUs to be given back; shorter than a pod's termination grace period."""
 LONGEST_TIMER_S = 3600.0
@@ -67,16 +66,16 @@ class Agent:
         self.tally = Tally()
         self.ledger = ledger
         self.meter = Meter(ledger, scraper, clock, settings)
+        self.journal = journal
+        self.discovery = Discovery(driver, clock, settings.nvml_seconds)
+        self.clock = clock
         self._driver = driver
-        self._clock = clock
-        self._journal = journal
         self._pod_resources = pod_resources
-        self._owners: Owners | None = None
-        self._unanswered: str | None = "not asked yet"
+        self.owners: Owners | None = None
+        """None: the kubelet has not said for too long who holds the GPUs."""
+        self.unanswered: str | None = "not asked yet"
+        """Why the kubelet does not answer; None while it does."""
         self._answered_s = clock.boot_s()
-        self._discovery: Worker[tuple[list[Board], list[str]]] = Worker("discovery", self._list_boards, clock)
-        self._discovered_s: float | None = None
-        self._nvml_failure: str | None = "not asked yet"
         self._planning = asyncio.Lock()
         self._watching = asyncio.Lock()
         self._timer: asyncio.TimerHandle | None = None
@@ -116,22 +115,22 @@ class Agent:
         await asyncio.gather(*self._loops, return_exceptions=True)
         self.standing = Standing(fence=self.standing.fence)
         self._arm()
-        deadline_s = self._clock.boot_s() + GIVE_BACK_WITHIN_S
+        deadline_s = self.clock.boot_s() + GIVE_BACK_WITHIN_S
         await self._settle(self.posts.values(), sharp=True)
-        while self._journal.gpus() and self._clock.boot_s() < deadline_s:
-            left = [post for gpu, post in self.posts.items() if gpu in self._journal.gpus()]
+        while self.journal.gpus() and self.clock.boot_s() < deadline_s:
+            left = [post for gpu, post in self.posts.items() if gpu in self.journal.gpus()]
             if not left:
                 break
             await asyncio.gather(self._settle(left), asyncio.sleep(0.2))
         await asyncio.sleep(LAST_LOOK_S)
-        left_behind = self._journal.gpus()
+        left_behind = self.journal.gpus()
         if left_behind:
             log.error("not given back, the next start tries again: %s", ", ".join(left_behind))
         for post in self.posts.values():
             post.stop()
-        self._discovery.stop()
+        self.discovery.stop()
         await self.meter.close()
-        self._journal.close()
+        self.journal.close()
         return not left_behind
 
     # --- plans --------------------------------------------------------------------------------------------------------
@@ -142,21 +141,21 @@ class Agent:
             if is_older(request.fence, self.standing.fence):
                 raise StaleFence(self.standing.fence)
             with contextlib.suppress(JournalFailed):  # shows in readiness, and as a refusal wherever it matters
-                await asyncio.to_thread(self._journal.raise_fence, request.fence)
+                await asyncio.to_thread(self.journal.raise_fence, request.fence)
             await self._refresh_owners()
-            standing = accept(request, self._clock.boot_s(), self._owners, self._boards())
+            standing = accept(request, self.clock.utc(), self.clock.boot_s(), self.owners, self._boards())
             before = self.standing.followed
             self.standing = standing
             self._follow()
             touched = [post for gpu, post in self.posts.items() if gpu in standing.followed or gpu in before]
             silent = await self._settle(touched)
-            return reply_for(standing, self.posts, silent)
+            return reply_for(standing, self.posts, silent, self.clock_offset_s())
 
     def _follow(self) -> None:
         """The standing or the owners changed: tell everyone."""
         self._arm()
         self._tell_owners()
-        self.meter.follow(self.standing.plans.values(), self._owners)
+        self.meter.follow(self.standing.plans.values(), self.owners)
 
     def _arm(self) -> None:
         """Wake up for the next step of any plan, and for the end of the lease."""
@@ -165,9 +164,9 @@ class Agent:
             self._timer = None
         standing = self.standing
         delays_s: list[float] = []
-        if standing.leased(self._clock.boot_s()):
-            delays_s.append(standing.lease_end_s - self._clock.boot_s())
-        now = self._clock.utc()
+        if standing.leased(self.clock.boot_s()):
+            delays_s.append(standing.lease_end_s - self.clock.boot_s())
+        now = standing.time(self.clock.utc(), self.clock.boot_s())
         switch = standing.next_switch(now)
         if switch is not None:
             delays_s.append((switch - now).total_seconds())
@@ -181,7 +180,7 @@ class Agent:
 
     def _aim(self, gpu: str) -> Aim:
         """Asked in the worker thread of the GPU; what it reads is never changed, only replaced."""
-        return self.standing.aim(gpu, self._clock.utc(), self._clock.boot_s())
+        return self.standing.aim(gpu, self.clock.utc(), self.clock.boot_s())
 
     async def _settle(self, posts: Iterable[Post], *, sharp: bool = False) -> set[str]:
         """Visit these GPUs and wait for them, but not for ever; returns those that did not answer."""
@@ -202,52 +201,16 @@ class Agent:
 
     # --- questions ----------------------------------------------------------------------------------------------------
 
-    def node_state(self) -> NodeState:
-        """The GPUs of this node as last seen."""
-        return NodeState(
-            node=self.settings.node_name,
-            boot_id=self.boot_id,
-            ledger_id=self.ledger.id,
-            clock=self._clock.utc(),
-            last_seq=self.ledger.last_seq,
-            gpus=tuple(self._gpu_state(post) for _, post in sorted(self.posts.items())),
-        )
-
-    def _gpu_state(self, post: Post) -> GpuState:
-        return GpuState(
-            uuid=post.uuid,
-            product=post.board.product,
-            default_limit_watts=post.board.default_limit_w,
-            minimum_limit_watts=post.board.minimum_limit_w,
-            maximum_limit_watts=post.board.maximum_limit_w,
-            limit_watts=post.limit_w,
-            reference_limit_watts=post.reference_w,
-            pods=self._owners.pods_of(post.uuid) if self._owners is not None else (),
-            faults=tuple(str(fault) for fault in post.faults(self.settings.nvml_seconds)),
-        )
-
-    def troubles(self) -> list[Fault]:
-        """Why this agent cannot read or cannot enforce; empty when it is ready."""
-        troubles: list[Fault] = []
-        if self._nvml_failure is not None:
-            troubles.append(Fault("NvmlUnavailable", self._nvml_failure))
-        if self._unanswered is not None:
-            troubles.append(Fault("KubeletSilent", self._unanswered))
-        if self._journal.failure is not None:
-            troubles.append(Fault("JournalFailed", self._journal.failure))
-        if self.meter.failure is not None:
-            troubles.append(Fault("LedgerFailed", self.meter.failure))
-        for post in self.posts.values():
-            faults = post.faults(self.settings.nvml_seconds)
-            troubles += [Fault(it.reason, f"GPU {post.uuid}: {it.message}") for it in faults if it.disables]
-        return troubles
-
     def lease_left_s(self) -> float:
-        return max(0.0, self.standing.lease_end_s - self._clock.boot_s())
+        return max(0.0, self.standing.lease_end_s - self.clock.boot_s())
+
+    def clock_offset_s(self) -> float | None:
+        """By how much the node's clock is ahead of the operator's, less the time that its push was under way [s]; None untold."""
+        return self.standing.offset_s(self.clock.utc(), self.clock.boot_s())
 
     def silent_s(self) -> float:
         """For how long the loops have not come round [s]."""
-        return self._clock.boot_s() - self._beat_s
+        return self.clock.boot_s() - self._beat_s
 
     # --- owners and boards --------------------------------------------------------------------------------------------
 
@@ -256,19 +219,19 @@ class Agent:
             try:
                 owners: Owners | None = await self._pod_resources.owners()
             except Unanswered as error:
-                if self._unanswered is None:
+                if self.unanswered is None:
                     log.warning("who holds the GPUs is not known: %s", error)
-                self._unanswered = str(error)
-                if self._clock.boot_s() - self._answered_s <= self.settings.owner_grace_seconds:
+                self.unanswered = str(error)
+                if self.clock.boot_s() - self._answered_s <= self.settings.owner_grace_seconds:
                     return
                 owners = None
             else:
-                self._unanswered = None
-                self._answered_s = self._clock.boot_s()
-            if owners == self._owners:
+                self.unanswered = None
+                self._answered_s = self.clock.boot_s()
+            if owners == self.owners:
                 return
-            before = self._owners or Owners()
-            self._owners = owners
+            before = self.owners or Owners()
+            self.owners = owners
             if owners is None:
                 self.standing = Standing(fence=self.standing.fence)
             else:
@@ -283,7 +246,7 @@ class Agent:
             self.meter.own(post.board, self._owner_of(gpu))
 
     def _owner_of(self, gpu: str) -> Owner:
-        pod = self._owners.sole_owner(gpu) if self._owners is not None else None
+        pod = self.owners.sole_owner(gpu) if self.owners is not None else None
         if pod is None:
             return NOBODY
         plan = self.standing.plans.get(pod)
@@ -292,39 +255,8 @@ class Agent:
     def _boards(self) -> dict[str, Board]:
         return {gpu: post.board for gpu, post in self.posts.items()}
 
-    def _list_boards(self, answer: Callable[[tuple[list[Board], list[str]]], None]) -> None:
-        """In the discovery thread: the boards, and what is wrong with those that do not say what they are."""
-        boards: list[Board] = []
-        problems: list[str] = []
-        for gpu in self._driver.uuids():
-            try:
-                boards.append(self._driver.board(gpu))
-            except DriverError as error:
-                problems.append(str(error))
-        answer((boards, problems))
-
     async def _discover(self) -> None:
-        """Look for GPUs that came, or came back; those that went are noticed by their own visits."""
-        hung_s = self._discovery.busy_s
-        if hung_s:
-            self._nvml_failure = f"listing the GPUs has not come back for {hung_s:.0f} s"
-            return
-        search = self._discovery.request()
-        done, _ = await asyncio.wait([search], timeout=self.settings.nvml_seconds)
-        if not done:
-            return
-        boards: list[Board] = []
-        try:
-            boards, problems = search.result()
-        except DriverError as error:
-            problems = [str(error)]
-        else:
-            self._discovered_s = self._clock.boot_s()
-        failure = "; ".join(problems) or None
-        if failure is not None and failure != self._nvml_failure:
-            log.warning("not all GPUs can be listed: %s", failure)
-        self._nvml_failure = failure
-        for board in boards:
+        for board in await self.discovery.look():
             known = self.posts.get(board.uuid)
             if known is not None:
                 known.board = board
@@ -332,7 +264,7 @@ class Agent:
             gpu = board.uuid
             log.info("GPU %s: %s", gpu, board.product)
             self.posts[gpu] = Post(
-                board, self._driver, self._journal, self._clock, partial(self._aim, gpu), self._visited, self._sampled
+                board, self._driver, self.journal, self.clock, partial(self._aim, gpu), self._visited, self._sampled
             )
         self._tell_owners()
 
@@ -343,10 +275,10 @@ class Agent:
         every_s = self.settings.sample_seconds
         stretch = 0.0
         while True:
-            now_s = self._clock.utc().timestamp()
+            now_s = self.clock.utc().timestamp()
             await asyncio.sleep((now_s / every_s + 0.1) // 1 * every_s + every_s - now_s)
-            self._beat_s = self._clock.boot_s()
-            before, stretch = stretch, self._clock.utc().timestamp() // self.settings.record_seconds
+            self._beat_s = self.clock.boot_s()
+            before, stretch = stretch, self.clock.utc().timestamp() // self.settings.record_seconds
             for post in self.posts.values():
                 post.tick(sharp=stretch != before)  # there a record ends
             self.meter.tick()
@@ -362,7 +294,7 @@ class Agent:
         while True:
             await asyncio.sleep(self.settings.enforce_seconds)
             await self.meter.open()
-            if self._discovered_s is None or self._clock.boot_s() - self._discovered_s >= DISCOVER_EVERY_S:
+            if self.discovery.due:
                 await self._discover()
             await self._refresh_owners()
             self._tell_owners()

@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 from carbonzeus_agent.agent import Agent, StaleFence
 from carbonzeus_agent.ledger import LedgerFailed
+from carbonzeus_agent.outlook import node_state
 from carbonzeus_wire import PlanReply, PlanRequest
 
 log = logging.getLogger(__name__)
@@ -54,7 +55,7 @@ def api(agent: Agent) -> web.Application:
         return _json(reply.model_dump_json(by_alias=True))
 
     async def get_node(_: web.Request) -> web.Response:
-        return _json(agent.node_state().model_dump_json(by_alias=True))
+        return _json(node_state(agent).model_dump_json(by_alias=True))
 
     async def get_energy(request: web.Request) -> web.Response:
         try:

@@ -10,6 +10,7 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from carbonzeus_agent.agent import Agent
+from carbonzeus_agent.outlook import troubles, warnings
 
 SILENT_AFTER_S = 30.0
 """An agent whose loops have not come round for so long had better be started anew."""
@@ -27,8 +28,10 @@ def health(agent: Agent) -> web.Application:
         return web.json_response({"alive": alive, "silentSeconds": round(silent_s, 1)}, status=200 if alive else 503)
 
     async def readyz(_: web.Request) -> web.Response:
-        troubles = [{"reason": fault.reason, "message": fault.message} for fault in agent.troubles()]
-        return web.json_response({"ready": not troubles, "reasons": troubles}, status=503 if troubles else 200)
+        reasons = [{"reason": fault.reason, "message": fault.message} for fault in troubles(agent)]
+        notes = [{"reason": fault.reason, "message": fault.message} for fault in warnings(agent)]
+        body = {"ready": not reasons, "reasons": reasons, "warnings": notes}
+        return web.json_response(body, status=503 if reasons else 200)
 
     async def metrics(_: web.Request) -> web.Response:
         return web.Response(body=generate_latest(registry), headers={"Content-Type": "text/plain; version=0.0.4"})
@@ -51,8 +54,9 @@ class _Now(Collector):
 
     def collect(self) -> Iterator[Metric]:
         agent = self._agent
-        troubles = agent.troubles()
-        yield GaugeMetricFamily("carbonzeus_agent_ready", "1: the agent can read and enforce.", 0 if troubles else 1)
+        yield GaugeMetricFamily(
+            "carbonzeus_agent_ready", "1: the agent can read and enforce.", 0 if troubles(agent) else 1
+        )
         yield GaugeMetricFamily(
             "carbonzeus_agent_lease_remaining_seconds", "How long the plans hold unheard.", agent.lease_left_s()
         )
@@ -66,13 +70,24 @@ class _Now(Collector):
         yield GaugeMetricFamily(
             "carbonzeus_agent_progress_failing", "Pods whose progress is not read.", len(agent.meter.scrape_failures())
         )
+        offset_s = agent.clock_offset_s()
+        if offset_s is not None:
+            yield GaugeMetricFamily(
+                "carbonzeus_agent_clock_offset_seconds", "How far this clock is ahead of the operator's.", offset_s
+            )
         yield from self._gpus()
 
     def _gpus(self) -> Iterator[Metric]:
         limit = GaugeMetricFamily("carbonzeus_agent_limit_watts", "Power limit.", labels=["gpu", "product"])
         reference = GaugeMetricFamily("carbonzeus_agent_reference_limit_watts", "Limit before us.", labels=["gpu"])
         power = GaugeMetricFamily("carbonzeus_agent_power_watts", "Power draw.", labels=["gpu"])
-        faults = GaugeMetricFamily("carbonzeus_agent_fault", "1: the GPU has this fault.", labels=["gpu", "reason"])
+        faults = GaugeMetricFamily(
+            "carbonzeus_agent_fault",
+            "1: the GPU has this fault; the node, where gpu is empty.",
+            labels=["gpu", "reason"],
+        )
+        for fault in warnings(self._agent):
+            faults.add_metric(["", fault.reason], 1)
         for gpu, post in sorted(self._agent.posts.items()):
             if post.limit_w is not None:
                 limit.add_metric([gpu, post.board.product], post.limit_w)

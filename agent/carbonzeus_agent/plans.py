@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from datetime import datetime
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
 
 from carbonzeus_agent.nvml import Board
 from carbonzeus_agent.owners import Claim, Owners
@@ -25,6 +25,8 @@ class Aim:
 
 
 RELEASE = Aim()
+CLOCK_TOLERANCE_S = 5.0
+"""A wall clock that is further off is not believed. A push may be under way for as long."""
 BEGINNING = Fence(term=0, revision=0)
 
 
@@ -54,6 +56,10 @@ class Standing:
     fence: Fence = BEGINNING
     lease_end_s: float = 0.0
     """On the boot clock, which nobody can set."""
+    told: datetime | None = None
+    """What time it was when the plans came, at `told_boot_s`: by the operator where it said so, else by the wall clock."""
+    told_boot_s: float = 0.0
+    by_operator: bool = False
     plans: Mapping[str, PodPlan] = field(default_factory=dict)
     """By `namespace/name` of the pod."""
     followed: Mapping[str, PodPlan] = field(default_factory=dict)
@@ -65,12 +71,28 @@ class Standing:
     def leased(self, boot_s: float) -> bool:
         return boot_s < self.lease_end_s
 
-    def aim(self, gpu: str, now: datetime, boot_s: float) -> Aim:
+    def time(self, utc: datetime, boot_s: float) -> datetime:
+        """The time by which steps are taken: the wall clock's, unless somebody set it, or it differs from the operator's.
+
+        Then it is what passed since the plans came. So a clock that is set an hour ahead takes no step before its time.
+        """
+        if self.told is None:
+            return utc
+        expected = self.told + timedelta(seconds=boot_s - self.told_boot_s)
+        return utc if abs((utc - expected).total_seconds()) <= CLOCK_TOLERANCE_S else expected
+
+    def offset_s(self, utc: datetime, boot_s: float) -> float | None:
+        """By how much the wall clock is ahead of the operator's [s]; None where the operator did not tell its time."""
+        if self.told is None or not self.by_operator:
+            return None
+        return (utc - self.told).total_seconds() - (boot_s - self.told_boot_s)
+
+    def aim(self, gpu: str, utc: datetime, boot_s: float) -> Aim:
         """What the limit of this GPU shall be now."""
         plan = self.followed.get(gpu)
         if plan is None or plan.mode != "Enforce" or not self.leased(boot_s):
             return RELEASE
-        return Aim(planned=True, limit_w=limit_at(plan, now), ahead_w=self.ahead_w[plan.pod])
+        return Aim(planned=True, limit_w=limit_at(plan, self.time(utc, boot_s)), ahead_w=self.ahead_w[plan.pod])
 
     def next_switch(self, now: datetime) -> datetime | None:
         """The first instant after `now` at which any GPU changes its limit."""
@@ -78,11 +100,16 @@ class Standing:
         return min((at for at in switches if at is not None), default=None)
 
 
-def accept(request: PlanRequest, boot_s: float, owners: Owners | None, boards: Mapping[str, Board]) -> Standing:
+def accept(
+    request: PlanRequest, utc: datetime, boot_s: float, owners: Owners | None, boards: Mapping[str, Board]
+) -> Standing:
     """The standing after a request; `owners` None: the kubelet does not answer, so nothing can be followed."""
     standing = Standing(
         fence=request.fence,
         lease_end_s=boot_s + request.lease_seconds,
+        told=request.sent_at or utc,
+        told_boot_s=boot_s,
+        by_operator=request.sent_at is not None,
         plans={plan.pod: plan for plan in request.plans},
     )
     return assign(standing, owners, boards)
@@ -117,7 +144,7 @@ def assign(standing: Standing, owners: Owners | None, boards: Mapping[str, Board
             elif claim.gpu is not None:
                 followed[claim.gpu] = plan
     ahead_w = {pod: frozenset(step.limit_watts for step in plan.steps) for pod, plan in plans.items()}
-    return Standing(standing.fence, standing.lease_end_s, plans, followed, ahead_w, tuple(refusals))
+    return replace(standing, plans=plans, followed=followed, ahead_w=ahead_w, refusals=tuple(refusals))
 
 
 def _objection(plan: PodPlan, claim: Claim, owners: Owners, boards: Mapping[str, Board]) -> Refusal | None:

@@ -10,7 +10,9 @@ from carbonzeus_agent.post import Post
 from carbonzeus_wire import Applied, Outcome, PlanReply, PodPlan, Refusal, RefusalReason
 
 
-def reply_for(standing: Standing, posts: Mapping[str, Post], silent: Collection[str]) -> PlanReply:
+def reply_for(
+    standing: Standing, posts: Mapping[str, Post], silent: Collection[str], clock_offset_s: float | None
+) -> PlanReply:
     """The reply to the request that made `standing`; `silent` are the GPUs that have not answered in time."""
     applied: list[Applied] = []
     refused = list(standing.refusals)
@@ -20,7 +22,9 @@ def reply_for(standing: Standing, posts: Mapping[str, Post], silent: Collection[
             refused.append(result)
         else:
             applied.append(result)
-    return PlanReply(fence=standing.fence, applied=tuple(applied), refused=tuple(refused))
+    return PlanReply(
+        fence=standing.fence, applied=tuple(applied), refused=tuple(refused), clock_offset_seconds=clock_offset_s
+    )
 
 
 def _hung(post: Post, plan: PodPlan) -> Applied:

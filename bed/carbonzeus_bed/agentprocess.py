@@ -51,9 +51,13 @@ class AgentProcess:
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        command = [sys.executable, "-m", "carbonzeus_agent"]
+        self.launch()
+        eventually(self.listens, "the agent's API listens")
+
+    def launch(self, *prefix: str) -> None:
+        """Start, and wait for nothing; `prefix` is a command that runs the agent's."""
+        command = [*prefix, sys.executable, "-m", "carbonzeus_agent"]
         self.process = subprocess.Popen(command, env=self._environment, stderr=self._log)
-        eventually(self._listens, "the agent's API listens")
 
     def kill(self) -> None:
         """SIGKILL."""
@@ -97,11 +101,19 @@ class AgentProcess:
             **more,
         }
 
-    def push(self, *plans: dict[str, Any], lease_s: float = 60, fence: tuple[int, int] | None = None) -> PlanReply:
+    def push(
+        self,
+        *plans: dict[str, Any],
+        lease_s: float = 60,
+        fence: tuple[int, int] | None = None,
+        sent_at: datetime | None = None,
+    ) -> PlanReply:
         """PUT these plans with the next fence."""
         self._revision += 1
         term, revision = fence or (1, self._revision)
         request = {"fence": {"term": term, "revision": revision}, "leaseSeconds": lease_s, "plans": plans}
+        if sent_at is not None:
+            request["sentAt"] = sent_at.isoformat()
         status, text = self.ask("PUT", "/v1/plans", json.dumps(request))
         assert status == 200, text
         return PlanReply.model_validate_json(text)
@@ -127,7 +139,8 @@ class AgentProcess:
     def metrics(self) -> str:
         return self.ask("GET", "/metrics", health=True)[1]
 
-    def _listens(self) -> bool:
+    def listens(self) -> bool:
+        """Whether its API answers."""
         assert self.process is not None
         assert self.process.poll() is None, "the agent has ended"
         try:

@@ -316,13 +316,16 @@ def read_writes(folder: Path) -> list[Write]:
 
 def build_library(lib_dir: Path) -> Path:
     """Compiles libnvidia-ml.so.1 into `lib_dir` (for LD_LIBRARY_PATH) unless what is there is newer than the sources."""
-    library = lib_dir / "libnvidia-ml.so.1"
-    sources = [_SOURCES / "nvml.c", _SOURCES / "state.h"]
+    return compile_library(lib_dir / "libnvidia-ml.so.1", [_SOURCES / "nvml.c", _SOURCES / "state.h"])
+
+
+def compile_library(library: Path, sources: list[Path]) -> Path:
+    """Compiles the first of `sources`, which include the others, unless what is there is newer. RuntimeError says what is missing."""
     newest = max(source.stat().st_mtime_ns for source in sources)
     if library.exists() and library.stat().st_mtime_ns > newest:
         return library
-    lib_dir.mkdir(parents=True, exist_ok=True)
-    draft = lib_dir / f"{library.name}.{os.getpid()}"
+    library.parent.mkdir(parents=True, exist_ok=True)
+    draft = library.with_name(f"{library.name}.{os.getpid()}")
     flags = ["-std=c11", "-O2", "-Wall", "-Wextra", "-Werror", "-fPIC", "-shared", "-fvisibility=hidden"]
     command = ["gcc", *flags, f"-Wl,-soname,{library.name}", "-o", str(draft), str(sources[0]), "-pthread"]
     try:

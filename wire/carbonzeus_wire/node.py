@@ -35,3 +35,5 @@ class NodeState(Message):
     last_seq: int = Field(ge=0)
     """Sequence number of the newest closed energy record; 0 before the first."""
     gpus: tuple[GpuState, ...] = ()
+    faults: tuple[str, ...] = ()
+    """What is wrong with the node as a whole, though its agent can read and enforce: `Reason: sentence`."""

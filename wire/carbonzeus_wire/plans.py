@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Annotated, Literal
 
@@ -10,6 +11,10 @@ from pydantic import Field, model_validator
 from carbonzeus_wire.base import Instant, Message
 
 Name = Annotated[str, Field(min_length=1, max_length=512)]
+
+
+SomeDay = Annotated[Instant, Field(ge=datetime(2020, 1, 1, tzinfo=UTC), lt=datetime(2200, 1, 1, tzinfo=UTC))]
+"""An instant that one can reckon with."""
 
 
 class Fence(Message):
@@ -66,6 +71,8 @@ class PlanRequest(Message):
     lease_seconds: float = Field(gt=0, le=86_400)
     """How long the agent may follow these plans without hearing from the operator again."""
     plans: tuple[PodPlan, ...] = Field(default=(), max_length=512)
+    sent_at: SomeDay | None = None
+    """The operator's time when it sent this: the agent compares its own clock with it."""
 
     @model_validator(mode="after")
     def _one_plan_a_pod(self) -> PlanRequest:
@@ -130,3 +137,5 @@ class PlanReply(Message):
     fence: Fence
     applied: tuple[Applied, ...] = ()
     refused: tuple[Refusal, ...] = ()
+    clock_offset_seconds: float | None = None
+    """By how much the agent's clock is ahead of `sentAt`, the time that the push was under way included; None without it."""

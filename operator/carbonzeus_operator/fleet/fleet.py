@@ -6,7 +6,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from carbonzeus_operator.errors import CarbonzeusError
 from carbonzeus_operator.fleet.transport import AgentTransport
@@ -113,7 +113,9 @@ class Fleet:
         """
 
         async def put(agent: Agent, host: str) -> None:
-            request = PlanRequest(fence=fence, lease_seconds=lease_s, plans=plans.get(agent.node, ()))
+            request = PlanRequest(
+                fence=fence, lease_seconds=lease_s, plans=plans.get(agent.node, ()), sent_at=datetime.now(UTC)
+            )
             agent.reply = await self.transport.put_plans(host, request)
             agent.pushed, agent.pushed_at = request, now
 

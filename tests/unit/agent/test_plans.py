@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from carbonzeus_agent.nvml import Board
 from carbonzeus_agent.owners import Owners
-from carbonzeus_agent.plans import RELEASE, accept, assign, is_older, limit_at, next_switch
+from carbonzeus_agent.plans import RELEASE, Standing, accept, assign, is_older, limit_at, next_switch
 from carbonzeus_wire import Fence, PlanRequest, PodPlan, RefusalReason, Step
 
 NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)
@@ -66,42 +67,79 @@ def test_fences_order_terms_before_revisions() -> None:
 
 def test_all_gpus_of_a_pod_follow_its_plan() -> None:
     """One plan, every GPU of the pod on this node."""
-    standing = accept(request(plan()), 0, Owners.of([("team/a", "GPU-1"), ("team/a", "GPU-2")]), BOARDS)
+    standing = accept(request(plan()), NOON, 0, Owners.of([("team/a", "GPU-1"), ("team/a", "GPU-2")]), BOARDS)
     assert set(standing.followed) == {"GPU-1", "GPU-2"}
     assert standing.refusals == ()
 
 
 def test_lease_is_over_by_the_clock_that_nobody_sets() -> None:
     """After it every GPU is released, whatever the time of day."""
-    standing = accept(request(plan("team/a", (-5, 200))), 100, Owners.of([("team/a", "GPU-1")]), BOARDS)
+    standing = accept(request(plan("team/a", (-5, 200))), NOON, 100, Owners.of([("team/a", "GPU-1")]), BOARDS)
     assert standing.aim("GPU-1", NOON, 159.9).limit_w == 200
     assert standing.aim("GPU-1", NOON - timedelta(hours=1), 160.0) is RELEASE
 
 
 def test_observed_pod_is_released() -> None:
     """Observe measures; a GPU that was capped before goes back."""
-    standing = accept(request(plan("team/a", (-5, 200), mode="Observe")), 0, Owners.of([("team/a", "GPU-1")]), BOARDS)
+    standing = accept(
+        request(plan("team/a", (-5, 200), mode="Observe")), NOON, 0, Owners.of([("team/a", "GPU-1")]), BOARDS
+    )
     assert standing.aim("GPU-1", NOON, 1) is RELEASE
     assert set(standing.followed) == {"GPU-1"}
 
 
 def test_aim_names_every_limit_ahead() -> None:
     """So that the journal can know them all."""
-    standing = accept(request(plan("team/a", (5, 200), (9, 150))), 0, Owners.of([("team/a", "GPU-1")]), BOARDS)
+    standing = accept(request(plan("team/a", (5, 200), (9, 150))), NOON, 0, Owners.of([("team/a", "GPU-1")]), BOARDS)
     aim = standing.aim("GPU-1", NOON, 1)
     assert (aim.planned, aim.limit_w, aim.ahead_w) == (True, None, frozenset({150, 200}))
 
 
 def reasons(devices: list[tuple[str, str]] | None, boards: dict[str, Board] = BOARDS) -> list[tuple[str | None, str]]:
     owners = None if devices is None else Owners.of(devices)
-    standing = accept(request(plan("team/a"), plan("team/b")), 0, owners, boards)
+    standing = accept(request(plan("team/a"), plan("team/b")), NOON, 0, owners, boards)
     return [(it.gpu_uuid, it.reason) for it in standing.refusals if it.pod_uid == "uid-team/a"]
+
+
+OWNERS = Owners.of([("team/a", "GPU-1")])
+
+
+@pytest.mark.parametrize("jump_s", [3600, -3600])
+def test_clock_that_is_set_moves_no_step(jump_s: float) -> None:
+    """Steps go on by the time that passed since the plan came."""
+    standing = accept(request(plan("team/a", (-5, 200), (10, 150))), NOON, 100, OWNERS, BOARDS)
+    jumped = NOON + timedelta(seconds=jump_s)
+    limits = [standing.aim("GPU-1", jumped + timedelta(seconds=at), 100 + at).limit_w for at in (0, 9.9, 10, 11)]
+    assert limits == [200, 200, 150, 150]
+
+
+def test_clock_that_is_slewed_is_followed() -> None:
+    """Workers of a job switch together by their nodes' clocks, which are kept right by small corrections."""
+    standing = accept(request(plan("team/a", (10, 150))), NOON, 100, OWNERS, BOARDS)
+    assert standing.aim("GPU-1", NOON + timedelta(seconds=10), 106).limit_w == 150
+
+
+@pytest.mark.parametrize("off_s", [3600, -3600])
+def test_node_with_a_wrong_clock_follows_the_operators(off_s: float) -> None:
+    """The push says what time it is; by how much the clock is off is known from then on."""
+    push = request(plan("team/a", (10, 150))).model_copy(update={"sent_at": NOON})
+    wrong = NOON + timedelta(seconds=off_s)
+    standing = accept(push, wrong, 100, OWNERS, BOARDS)
+    assert standing.offset_s(wrong, 100) == off_s
+    limits = [standing.aim("GPU-1", wrong + timedelta(seconds=at), 100 + at).limit_w for at in (9.9, 10)]
+    assert limits == [None, 150]
+
+
+def test_offset_is_not_known_where_the_operator_does_not_tell_its_time() -> None:
+    """An older operator sends none; and an agent that was told nothing follows its own clock."""
+    assert accept(request(), NOON, 100, OWNERS, BOARDS).offset_s(NOON, 100) is None
+    assert Standing().time(NOON, 100) == NOON
 
 
 def test_two_pods_on_one_gpu_are_both_refused() -> None:
     """Nobody's limit may be another's."""
     standing = accept(
-        request(plan("team/a"), plan("team/b")), 0, Owners.of([("team/a", "GPU-1"), ("team/b", "GPU-1")]), BOARDS
+        request(plan("team/a"), plan("team/b")), NOON, 0, Owners.of([("team/a", "GPU-1"), ("team/b", "GPU-1")]), BOARDS
     )
     assert [it.reason for it in standing.refusals] == [RefusalReason.SHARED_GPU] * 2
     assert standing.followed == {}
@@ -124,14 +162,14 @@ def test_each_refusal_has_its_reason() -> None:
 def test_one_shared_gpu_does_not_spoil_the_others() -> None:
     """A pod's own GPU follows its plan though another one of it is shared."""
     devices = [("team/a", "GPU-1"), ("team/a", "GPU-2"), ("team/other", "GPU-2")]
-    standing = accept(request(plan("team/a")), 0, Owners.of(devices), BOARDS)
+    standing = accept(request(plan("team/a")), NOON, 0, Owners.of(devices), BOARDS)
     assert set(standing.followed) == {"GPU-1"}
 
 
 def test_plan_of_a_gone_pod_is_dropped_for_good() -> None:
     """The same name later is another pod."""
     holding = Owners.of([("team/a", "GPU-1")])
-    standing = accept(request(plan("team/a", (-5, 200))), 0, holding, BOARDS)
+    standing = accept(request(plan("team/a", (-5, 200))), NOON, 0, holding, BOARDS)
     standing = assign(standing, Owners(), BOARDS)
     standing = assign(standing, holding, BOARDS)
     assert standing.plans == {}
