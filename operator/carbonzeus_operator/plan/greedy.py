@@ -18,7 +18,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
-Ints = NDArray[np.intp]
 
 
 def budgets(credit_s: float, earned_s: Floats) -> Floats:
@@ -67,24 +66,23 @@ def spend(budget_s: Floats, seconds: Floats, delay: Floats, gain: Floats) -> Spe
     return Spending(np.clip(surely + filled, 0.0, seconds * reach[-1]), price)
 
 
-def _above(gain: Floats, price: Floats) -> Ints:
+def _above(gain: Floats, price: Floats) -> NDArray[np.int16]:
     """How many segments of each interval gain at least the price."""
-    counts: Ints = np.add.reduce(gain >= price, axis=0, dtype=np.intp)
+    counts: NDArray[np.int16] = np.add.reduce(gain >= price, axis=0, dtype=np.int16)
     return counts
 
 
 def _prices(budget_s: Floats, seconds: Floats, reach: Floats, gain: Floats) -> Floats:
     """The price of each interval: the smallest optimal dual of its budgets, one of the gains or 0."""
-    levels = np.append(0.0, np.sort(gain[(gain > 0) & (seconds > 0)]))
+    gains = np.sort(gain[(gain > 0) & (seconds > 0)])
+    width = 1 << len(gains).bit_length()
+    levels = np.concatenate(([0.0], gains, np.full(width - 1 - len(gains), np.inf)))
     new_budget_s = np.diff(budget_s, prepend=0.0)
-    # Blocks [start, next start) of intervals whose price is known to lie in levels[low:high].
-    starts, low, high = np.array([0]), np.array([0]), np.array([len(levels)])
-    lengths = np.array([len(seconds)])
-    while True:
-        wide = high - low > 1
-        if not wide.any():
-            return np.repeat(levels[low], lengths)
-        middle = (low + high) >> 1
+    # Blocks of intervals, end to end, whose price is known to lie in levels[low : low + width].
+    starts, lengths, low = np.array([0]), np.array([len(seconds)]), np.array([0])
+    while width > 1:
+        width //= 2
+        middle = low + width
         demand = seconds * reach[_above(gain, levels[middle].repeat(lengths))]
         left = (new_budget_s - demand).cumsum()
         before = left[starts - 1]
@@ -92,13 +90,12 @@ def _prices(budget_s: Floats, seconds: Floats, reach: Floats, gain: Floats) -> F
         tightest = np.minimum.reduceat(left, starts)
         holders = (left == tightest.repeat(lengths)).nonzero()[0]
         first = holders[holders.searchsorted(starts)]
-        # Dearer than theta up to and with the tightest interval; nowhere, if the budget is never short.
-        short = wide & (tightest < before)
-        # Each block becomes [start, cut) with the upper half of its levels and [cut, end) with the lower.
-        dearer = np.where(short, first + 1 - starts, 0)
+        # Dearer than the middle up to and with the tightest interval; nowhere, if the budget is never short.
+        dearer = np.where(tightest < before, first + 1 - starts, 0)
+        # Each block becomes two: of the upper half of its levels, and after it of the lower.
         parts = np.array([dearer, lengths - dearer]).T.ravel()
+        halves = np.array([middle, low]).T.ravel()
         kept = parts > 0
-        lows = np.array([np.where(wide, middle, low), low]).T.ravel()
-        highs = np.array([high, np.where(wide, middle, high)]).T.ravel()
-        lengths, low, high = parts[kept], lows[kept], highs[kept]
+        lengths, low = parts[kept], halves[kept]
         starts = lengths.cumsum() - lengths
+    return levels[low].repeat(lengths)

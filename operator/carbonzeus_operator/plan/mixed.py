@@ -104,6 +104,10 @@ class JobCurve:
         ]
         return Settings(limits_w, np.min(reached, axis=0), _watts(self.groups, self.overhead, limits_w))
 
+    def named(self, *limits_w: float) -> Mapping[str, float]:
+        """Limits by product, from one for each in the order of `products`."""
+        return dict(zip(self.products, limits_w, strict=True))
+
     def mixed_watts(self, r: float) -> float:
         """The least mean power at mean throughput r, mixing two points in time."""
         return float(np.interp(r, self.r[self.hull], self.watts[self.hull]))
@@ -116,10 +120,9 @@ class JobCurve:
 
     def best_constant_r(self, floor: float) -> float:
         """The throughput >= floor with the least energy for the same work (of mixes; the top where none reaches)."""
-        hull_r = self.r[self.hull]
-        floor = min(max(floor, float(hull_r[0])), float(hull_r[-1]))
-        allowed = [floor, *(float(value) for value in hull_r if value > floor)]
-        return min(allowed, key=lambda r: self.mixed_watts(r) / r)
+        hull_r, hull_watts = self.r[self.hull], self.watts[self.hull]
+        allowed = np.append(min(max(floor, float(hull_r[0])), float(hull_r[-1])), hull_r[hull_r > floor])
+        return float(allowed[np.argmin(np.interp(allowed, hull_r, hull_watts) / allowed)])
 
 
 def _limits(groups: tuple[Group, ...], r: Floats) -> Floats:
