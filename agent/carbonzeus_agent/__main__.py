@@ -6,20 +6,23 @@ import asyncio
 import logging
 import signal
 import sys
+from functools import partial
 
 from pydantic import ValidationError
 
 from carbonzeus_agent.agent import Agent
 from carbonzeus_agent.api import api
 from carbonzeus_agent.clock import SystemClock
+from carbonzeus_agent.credentials import Credentials
+from carbonzeus_agent.door import Door
 from carbonzeus_agent.health import health
 from carbonzeus_agent.journal import Journal
 from carbonzeus_agent.ledger import Ledger
 from carbonzeus_agent.nvml import Nvml
 from carbonzeus_agent.pod_resources import PodResources
+from carbonzeus_agent.refusals import Refusals
 from carbonzeus_agent.scraper import Scraper
 from carbonzeus_agent.settings import Settings
-from carbonzeus_agent.transport import serve
 
 log = logging.getLogger("carbonzeus_agent")
 
@@ -41,25 +44,36 @@ async def run(settings: Settings) -> bool:
             pod_resources=pod_resources,
             scraper=scraper,
         )
+        credentials = Credentials(settings.tls_dir, settings.namespace, clock)
+        make_door = partial(
+            Door,
+            clock=clock,
+            refusals=Refusals(agent.tally.registry, clock.boot_s),
+            requests_per_s=settings.requests_per_second,
+        )
         # Health first: a start that hangs must be visible.
-        plain = await serve(health(agent), settings.pod_ip, settings.health_port)
+        plain = make_door(health(agent, credentials), settings.pod_ip, settings.health_port)
+        await plain.open()
         await agent.start()
-        door = await serve(api(agent), settings.pod_ip, settings.api_port)
+        door = make_door(api(agent), settings.pod_ip, settings.api_port, credentials=credentials)
+        await door.open()
         log.info(
             "node %s: %d GPUs, API at %s:%d", settings.node_name, len(agent.posts), settings.pod_ip, settings.api_port
         )
-        ends = [asyncio.create_task(asked_to_end.wait()), asyncio.create_task(agent.failed())]
-        await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+        signalled = asyncio.create_task(asked_to_end.wait())
+        failures = [asyncio.create_task(part.failed()) for part in (agent, door, plain)]
+        await asyncio.wait([signalled, *failures], return_when=asyncio.FIRST_COMPLETED)
         asked = asked_to_end.is_set()
         if asked:
             log.info("asked to end: giving GPUs back")
-        else:
-            log.error("a loop has failed: giving GPUs back", exc_info=ends[1].exception())
-        ends[0].cancel()
-        ends[1].cancel()
-        await door.cleanup()
+        for failure in failures:
+            if failure.done():
+                log.error("a loop has failed: giving GPUs back", exc_info=failure.exception())
+            failure.cancel()
+        signalled.cancel()
+        await door.close()
         given_back = await agent.stop()
-        await plain.cleanup()
+        await plain.close()
     return asked and given_back
 
 

@@ -10,16 +10,18 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from carbonzeus_agent.agent import Agent
+from carbonzeus_agent.credentials import Credentials
 from carbonzeus_agent.outlook import troubles, warnings
+from carbonzeus_agent.post import Fault
 
 SILENT_AFTER_S = 30.0
 """An agent whose loops have not come round for so long had better be started anew."""
 
 
-def health(agent: Agent) -> web.Application:
+def health(agent: Agent, credentials: Credentials) -> web.Application:
     """The application of one agent."""
     registry = agent.tally.registry
-    registry.register(_Now(agent))
+    registry.register(_Now(agent, credentials))
     ProcessCollector(registry=registry)
 
     async def healthz(_: web.Request) -> web.Response:
@@ -28,8 +30,8 @@ def health(agent: Agent) -> web.Application:
         return web.json_response({"alive": alive, "silentSeconds": round(silent_s, 1)}, status=200 if alive else 503)
 
     async def readyz(_: web.Request) -> web.Response:
-        reasons = [{"reason": fault.reason, "message": fault.message} for fault in troubles(agent)]
-        notes = [{"reason": fault.reason, "message": fault.message} for fault in warnings(agent)]
+        reasons = [{"reason": fault.reason, "message": fault.message} for fault in _troubles(agent, credentials)]
+        notes = [{"reason": fault.reason, "message": fault.message} for fault in _warnings(agent, credentials)]
         body = {"ready": not reasons, "reasons": reasons, "warnings": notes}
         return web.json_response(body, status=503 if reasons else 200)
 
@@ -43,20 +45,34 @@ def health(agent: Agent) -> web.Application:
     return app
 
 
+def _troubles(agent: Agent, credentials: Credentials) -> list[Fault]:
+    return troubles(agent) + credentials.troubles()
+
+
+def _warnings(agent: Agent, credentials: Credentials) -> list[Fault]:
+    return warnings(agent) + credentials.warnings()
+
+
 class _Now(Collector):
     """What the agent sees right now, read when asked."""
 
-    def __init__(self, agent: Agent) -> None:
+    def __init__(self, agent: Agent, credentials: Credentials) -> None:
         self._agent = agent
+        self._credentials = credentials
 
     def describe(self) -> list[Metric]:
         return []  # names are known only when asked; nothing is collected on registering
 
     def collect(self) -> Iterator[Metric]:
         agent = self._agent
-        yield GaugeMetricFamily(
-            "carbonzeus_agent_ready", "1: the agent can read and enforce.", 0 if troubles(agent) else 1
-        )
+        ready = not _troubles(agent, self._credentials)
+        yield GaugeMetricFamily("carbonzeus_agent_ready", "1: the agent can read and enforce.", int(ready))
+        if self._credentials.loaded is not None:
+            yield GaugeMetricFamily(
+                "carbonzeus_agent_certificate_expiry_timestamp_seconds",
+                "When the certificate in use is no longer valid.",
+                self._credentials.loaded.expires_s,
+            )
         yield GaugeMetricFamily(
             "carbonzeus_agent_lease_remaining_seconds", "How long the plans hold unheard.", agent.lease_left_s()
         )
@@ -86,7 +102,7 @@ class _Now(Collector):
             "1: the GPU has this fault; the node, where gpu is empty.",
             labels=["gpu", "reason"],
         )
-        for fault in warnings(self._agent):
+        for fault in _warnings(self._agent, self._credentials):
             faults.add_metric(["", fault.reason], 1)
         for gpu, post in sorted(self._agent.posts.items()):
             if post.limit_w is not None:

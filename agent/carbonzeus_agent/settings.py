@@ -23,6 +23,12 @@ class Settings(BaseSettings):
     pod_ip: str = Field(min_length=1)
     """The address that the API and the health port listen on, from `status.podIP`."""
 
+    namespace: str = Field(default="carbonzeus", min_length=1)
+    """Our namespace, from `metadata.namespace`: part of the names in the certificates of operator and agents."""
+
+    tls_dir: Path = Path("/etc/carbonzeus/tls")
+    """Where `ca.crt`, `tls.crt` and `tls.key` are mounted. Until they are there the API's port is closed."""
+
     state_dir: Path
     """A folder that outlives the pod (hostPath): the journal of prior limits and the energy ledger."""
 
@@ -46,6 +52,9 @@ class Settings(BaseSettings):
 
     retention_days: float = Field(default=35, gt=0, le=400)
     """How long closed energy records are kept for the operator to fetch."""
+
+    requests_per_second: float = Field(default=50, ge=1, le=10_000)
+    """How many connections and requests one address may make on average over four seconds; of more it is told to wait."""
 
     api_port: Port = 9810
     """Port of the API for the operator."""

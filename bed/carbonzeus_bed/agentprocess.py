@@ -7,6 +7,7 @@ import json
 import os
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
@@ -14,8 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from carbonzeus_bed.gpus import NODE_VARIABLE
+from carbonzeus_bed.identities import NAMESPACE, Identities
 from carbonzeus_bed.stage import PATIENCE_S, Stage, eventually
-from carbonzeus_wire import EnergyPage, EnergyRecord, NodeState, PlanReply
+from carbonzeus_wire import EnergyPage, EnergyRecord, NodeState, PlanReply, agent_name
 
 
 def free_ports(count: int) -> list[int]:
@@ -29,12 +31,28 @@ def free_ports(count: int) -> list[int]:
             it.close()
 
 
+class AgentConnection(http.client.HTTPConnection):
+    """One connection to an agent's API, with the operator's certificate or another."""
+
+    def __init__(self, host: str, port: int, tls: ssl.SSLContext, *, namespace: str = NAMESPACE) -> None:
+        super().__init__(host, port, timeout=10)
+        self._tls = tls
+        self._name = agent_name(namespace)
+
+    def connect(self) -> None:
+        super().connect()
+        self.sock = self._tls.wrap_socket(self.sock, server_hostname=self._name)
+
+
 class AgentProcess:
     """`python -m carbonzeus_agent`, and a client for it."""
 
     def __init__(self, stage: Stage, lib_dir: Path, log: Path, **settings: str) -> None:
         self.api_port, self.health_port = free_ports(2)
         self._revision = 0
+        self.log = log
+        self.identities = Identities(stage.folder / "tls")
+        self.tls = self.identities.client()
         self._log = log.open("a")
         self._environment = {
             **os.environ,
@@ -42,6 +60,8 @@ class AgentProcess:
             NODE_VARIABLE: str(stage.node.folder),
             "CARBONZEUS_NODE_NAME": "node",
             "CARBONZEUS_POD_IP": "127.0.0.1",
+            "CARBONZEUS_NAMESPACE": NAMESPACE,
+            "CARBONZEUS_TLS_DIR": str(self.identities.folder),
             "CARBONZEUS_STATE_DIR": str(stage.folder / "state"),
             "CARBONZEUS_POD_RESOURCES_SOCKET": str(stage.socket),
             "CARBONZEUS_API_PORT": str(self.api_port),
@@ -81,7 +101,8 @@ class AgentProcess:
 
     def ask(self, method: str, path: str, body: str | bytes | None = None, *, health: bool = False) -> tuple[int, str]:
         """Status and text."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.health_port if health else self.api_port, timeout=10)
+        plain = http.client.HTTPConnection("127.0.0.1", self.health_port, timeout=10)
+        connection = plain if health else AgentConnection("127.0.0.1", self.api_port, self.tls)
         try:
             connection.request(method, path, body)
             response = connection.getresponse()

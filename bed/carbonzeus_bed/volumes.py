@@ -41,7 +41,7 @@ class Volumes:
                 continue
             files = await self._files(volume)
             if self._shown.get(name) != files:
-                self._show(self._dir / name, files)
+                show_files(self._dir / name, files)
                 self._shown[name] = files
 
     def mounts(self, container: Object) -> Mounts:
@@ -136,30 +136,31 @@ class Volumes:
             self._tokens[audience] = reply["status"]["token"]
         return self._tokens[audience]
 
-    def _show(self, folder: Path, files: Files) -> None:
-        """Show these files in the folder: written aside, then a link is swapped, so that no mixture is ever seen."""
-        folder.mkdir(parents=True, exist_ok=True)
-        link = folder / "..data"
-        before = link.resolve() if link.is_symlink() else None
-        fresh = Path(tempfile.mkdtemp(prefix="..", dir=folder))
-        for name, text in files.items():
-            path = fresh / name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.touch(mode=0o600)
-            path.write_text(text, encoding="utf-8")
-        scratch = folder / "..data_tmp"
-        scratch.unlink(missing_ok=True)
-        scratch.symlink_to(fresh.name)
-        scratch.replace(link)
-        roots = {PurePosixPath(name).parts[0] for name in files}
-        for entry in folder.iterdir():
-            if not entry.name.startswith("..") and entry.name not in roots:
-                entry.unlink()
-        for root in roots:
-            if not (folder / root).is_symlink():
-                (folder / root).symlink_to(f"..data/{root}")
-        if before is not None:
-            shutil.rmtree(before)
+
+def show_files(folder: Path, files: Files) -> None:
+    """Show these files in the folder: written aside, then a link is swapped, so that no mixture is ever seen."""
+    folder.mkdir(parents=True, exist_ok=True)
+    link = folder / "..data"
+    before = link.resolve() if link.is_symlink() else None
+    fresh = Path(tempfile.mkdtemp(prefix="..", dir=folder))
+    for name, text in files.items():
+        path = fresh / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch(mode=0o600)
+        path.write_text(text, encoding="utf-8")
+    scratch = folder / "..data_tmp"
+    scratch.unlink(missing_ok=True)
+    scratch.symlink_to(fresh.name)
+    scratch.replace(link)
+    roots = {PurePosixPath(name).parts[0] for name in files}
+    for entry in folder.iterdir():
+        if not entry.name.startswith("..") and entry.name not in roots:
+            entry.unlink()
+    for root in roots:
+        if not (folder / root).is_symlink():
+            (folder / root).symlink_to(f"..data/{root}")
+    if before is not None:
+        shutil.rmtree(before)
 
 
 def _chosen(kind: str, name: str, wanted: Object, found: Files | None) -> Files:

@@ -20,7 +20,9 @@ from carbonzeus_operator.grid.sources import provider_of
 from carbonzeus_operator.leader import Leader
 from carbonzeus_operator.metrics import Metrics
 from carbonzeus_operator.settings import Settings
+from carbonzeus_operator.trust import Trust
 from carbonzeus_operator.world.picture import Picture
+from carbonzeus_wire import agent_name
 
 log = logging.getLogger("carbonzeus")
 
@@ -75,8 +77,13 @@ class Operator:
         settings = self.settings
         term = await self.leader.acquire()
         self.metrics.leading.set(1)
+        trust = Trust(self.connection, settings.namespace, settings.tls_mode)
         transport = AgentTransport(
-            port=settings.agent_port, timeout_s=settings.agent_timeout_seconds, concurrency=settings.agent_concurrency
+            port=settings.agent_port,
+            timeout_s=settings.agent_timeout_seconds,
+            concurrency=settings.agent_concurrency,
+            tls=trust.context,
+            name=agent_name(settings.namespace),
         )
         grid = GridCache(provider_of(settings), state_dir=settings.state_dir, refresh_s=settings.grid_refresh_seconds)
         self.cycle = Cycle(
@@ -92,6 +99,8 @@ class Operator:
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self.leader.hold())
+                await trust.look()
+                group.create_task(trust.keep())
                 group.create_task(self.cycle.run())
         finally:
             await grid.close()

@@ -58,7 +58,7 @@ class Schedule:
     """The part of its life after which a certificate is renewed."""
     settle: timedelta = timedelta(hours=1)
     """For so long a new authority is trusted before it signs: a kubelet shows a changed Secret after some minutes."""
-    skew: timedelta = timedelta(minutes=5)
+    skew: timedelta = timedelta(days=1)
     """Certificates are valid from so long before they were made, for clocks that are behind."""
 
 

@@ -3,11 +3,20 @@
 from __future__ import annotations
 
 from datetime import datetime
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 from pydantic import AwareDatetime, Field, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class TlsMode(StrEnum):
+    """Who makes the certificates of operator and agents."""
+
+    OPERATOR = "Operator"
+    CERT_MANAGER = "CertManager"
+
 
 Seconds = Annotated[float, Field(gt=0)]
 
@@ -61,6 +70,8 @@ class Settings(BaseSettings):
     zones: dict[str, str] = Field(default_factory=dict)
     """Cloud region (node label topology.kubernetes.io/region) to grid zone, as JSON."""
 
+    tls_mode: TlsMode = TlsMode.OPERATOR
+    """Who makes the certificates that operator and agents know each other by: this operator, or cert-manager."""
     agent_port: Annotated[int, Field(ge=1, le=65_535)] = 9810
     """Where agents serve the API, on their pod address."""
     agent_timeout_seconds: Seconds = 5.0

@@ -131,6 +131,16 @@ def test_the_operator_leads_by_one_lease_in_its_own_namespace(control_plane, ins
     assert not may(control_plane, OPERATOR, "update", lease, namespace="kube-system", name="carbonzeus-operator")
 
 
+def test_the_operator_may_read_and_write_two_secrets_and_make_none(control_plane, installed):
+    """Not list them either."""
+    for name in ("carbonzeus-operator-tls", "carbonzeus-agent-tls"):
+        assert all(
+            may(control_plane, OPERATOR, verb, "secrets", namespace=NAMESPACE, name=name) for verb in ("get", "update")
+        )
+    assert not may(control_plane, OPERATOR, "get", "secrets", namespace=NAMESPACE, name="other")
+    assert not any(may(control_plane, OPERATOR, verb, "secrets", namespace=NAMESPACE) for verb in ("create", "list"))
+
+
 def test_the_agent_may_nothing(control_plane, installed):
     """Not even read."""
     verbs = ("get", "list", "watch", *WRITES)

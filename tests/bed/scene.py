@@ -6,7 +6,6 @@ Everything lives in real UTC time.
 from __future__ import annotations
 
 import json
-import urllib.request
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -14,6 +13,7 @@ from typing import Any
 
 import yaml
 
+from carbonzeus_bed.agentclient import ask_agent
 from carbonzeus_bed.api import ApiError, wait_until
 from carbonzeus_bed.cluster import Cluster
 from carbonzeus_bed.demo.frame import Boards
@@ -28,7 +28,6 @@ from tests.bed.manifests import ZONE, Object, policy, profile
 
 PATIENCE_S = 60.0
 """For everything that is waited for: far more than it takes."""
-AGENT_PORT = 9810
 AGENT_SETTINGS = {"recordSeconds": 1, "sampleSeconds": 0.1, "enforceSeconds": 0.05}
 """A job's first moments, before the kubelet was asked who holds its GPUs, are nobody's: they must be few in a run of seconds."""
 SWITCHED = timedelta(seconds=1)
@@ -269,9 +268,9 @@ class Scene:
         found: list[EnergyRecord] = []
         while True:
             after = found[-1].seq if found else 0
-            url = f"http://{host}:{AGENT_PORT}/v1/energy?after={after}&limit=2000"
-            with urllib.request.urlopen(url, timeout=5) as reply:
-                page = EnergyPage.model_validate(json.load(reply))
+            page = EnergyPage.model_validate_json(
+                ask_agent(self.cluster.api, host, f"/v1/energy?after={after}&limit=2000")
+            )
             if ledger not in {None, page.ledger_id}:
                 return []
             found += page.records

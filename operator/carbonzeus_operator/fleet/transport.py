@@ -1,7 +1,12 @@
-"""One call to one agent. The only place that knows how agents are spoken to (here TLS goes in)."""
+"""One call to one agent. The only place that knows how agents are spoken to: HTTPS, with a certificate on both sides."""
 
 from __future__ import annotations
 
+import asyncio
+import ssl
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from datetime import datetime
 from typing import TypeVar
 
@@ -17,21 +22,62 @@ ENERGY_PAGE = 2000
 """Records a call."""
 
 
+LONGEST_WAIT_S = 60.0
+"""An agent that asks to be left alone for longer is asked again after this."""
+
+
+@dataclass(slots=True)
+class _Line:
+    """Connections that were made with the same certificates."""
+
+    context: ssl.SSLContext
+    session: aiohttp.ClientSession
+    calls: int = 0
+
+
 class AgentTransport:
-    """Speaks `/v1` to agents at `http://host:port`. Raises Unavailable, Conflict (409: a newer fence stands) or
-    InvalidSpec (the agent understands us, and refuses).
+    """Speaks `/v1` to agents, whom it knows by `name` in their certificate, whatever their address. `tls` gives what to speak
+    with, another context whenever certificates were renewed.
+
+    Raises Unavailable, Conflict (409: a newer fence stands) or InvalidSpec (the agent understands us, and refuses).
     """
 
-    def __init__(self, *, port: int, timeout_s: float, concurrency: int) -> None:
+    def __init__(
+        self, *, port: int, timeout_s: float, concurrency: int, tls: Callable[[], ssl.SSLContext], name: str
+    ) -> None:
         self._port = port
-        self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=concurrency, keepalive_timeout=300),
-            timeout=aiohttp.ClientTimeout(total=timeout_s),
-        )
+        self._timeout_s = timeout_s
+        self._concurrency = concurrency
+        self._tls = tls
+        self._name = name
+        self._line: _Line | None = None
+        self._quiet_until_s: dict[str, float] = {}
 
     async def close(self) -> None:
         """Closes all connections."""
-        await self._session.close()
+        if self._line is not None:
+            await self._line.session.close()
+
+    @asynccontextmanager
+    async def _session(self) -> AsyncIterator[aiohttp.ClientSession]:
+        """Connections made with the certificates of now. The last call on older ones closes them: each costs memory."""
+        context = self._tls()
+        old = self._line
+        if old is None or old.context is not context:
+            connector = aiohttp.TCPConnector(limit=self._concurrency, keepalive_timeout=300, ssl=context)
+            timeout = aiohttp.ClientTimeout(total=self._timeout_s)
+            self._line = _Line(context, aiohttp.ClientSession(connector=connector, timeout=timeout))
+            if old is not None and not old.calls:
+                await old.session.close()
+        line = self._line
+        assert line is not None
+        line.calls += 1
+        try:
+            yield line.session
+        finally:
+            line.calls -= 1
+            if line is not self._line and not line.calls:
+                await line.session.close()
 
     async def put_plans(self, host: str, request: PlanRequest) -> PlanReply:
         """Pushes the full desired state of a node."""
@@ -63,21 +109,31 @@ class AgentTransport:
         body: str | None = None,
     ) -> MessageT:
         address = f"[{host}]" if ":" in host else host
-        url = f"http://{address}:{self._port}{path}"
+        url = f"https://{address}:{self._port}{path}"
+        quiet_s = self._quiet_until_s.get(host, 0.0) - asyncio.get_running_loop().time()
+        if quiet_s > 0:
+            raise Unavailable(f"agent at {address} asked to be left alone for {quiet_s:.1f} s", retry_after_s=quiet_s)
         try:
-            async with self._session.request(
-                method,
-                url,
-                params=query,
-                data=body,
-                headers={"Content-Type": "application/json"},
-                allow_redirects=False,
-            ) as response:
+            async with (
+                self._session() as session,
+                session.request(
+                    method,
+                    url,
+                    params=query,
+                    data=body,
+                    headers={"Content-Type": "application/json"},
+                    allow_redirects=False,
+                    server_hostname=self._name,
+                ) as response,
+            ):
                 text = await response.text()
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise Unavailable(f"agent at {address}:{self._port} does not answer {method} {path}: {error!r}") from error
         if response.status == 409:
             raise Conflict(f"agent at {address} follows a newer leader: {text[:200]}")
+        if response.status == 429:
+            wait_s = self._left_alone(host, response.headers.get("Retry-After"))
+            raise Unavailable(f"agent at {address} is asked too often", retry_after_s=wait_s)
         if 400 <= response.status < 500:
             raise InvalidSpec(f"agent at {address} refused {method} {path}: {response.status} {text[:200]}")
         if response.status != 200:
@@ -86,3 +142,10 @@ class AgentTransport:
             return answer.model_validate_json(text)
         except ValidationError as error:
             raise Unavailable(f"agent at {address} answered {method} {path} with something else: {error}") from error
+
+    def _left_alone(self, host: str, retry_after: str | None) -> float:
+        """An agent that was asked too often is not asked again before the time that it said [s]."""
+        said_s = float(retry_after) if retry_after is not None and retry_after.isdecimal() else 1.0
+        wait_s = min(said_s, LONGEST_WAIT_S)
+        self._quiet_until_s[host] = asyncio.get_running_loop().time() + wait_s
+        return wait_s

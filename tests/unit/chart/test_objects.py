@@ -75,7 +75,7 @@ def test_the_agent_sees_all_gpus_for_management_only(defaults):
 def test_the_agent_keeps_its_journal_on_the_host_and_cannot_write_the_kubelets_folder(defaults):
     """The prior limits outlive pod and release."""
     spec = pod(defaults, AGENT)
-    volumes = {volume["name"]: volume["hostPath"]["path"] for volume in spec["volumes"]}
+    volumes = {volume["name"]: volume["hostPath"]["path"] for volume in spec["volumes"] if "hostPath" in volume}
     mounts = {mount["name"]: mount for mount in spec["containers"][0]["volumeMounts"]}
     assert volumes == {"state": "/var/lib/carbonzeus", "pod-resources": "/var/lib/kubelet/pod-resources"}
     assert mounts["pod-resources"]["readOnly"] is True
@@ -139,6 +139,7 @@ def test_the_operator_writes_nothing_but_its_own_kinds_events_and_its_lease(defa
         ("ClusterRole", "", "events", "create"),
         ("Role", "coordination.k8s.io", "leases", "create"),
         ("Role", "coordination.k8s.io", "leases", "update"),
+        ("Role", "", "secrets", "update"),
     }
 
 
@@ -253,3 +254,31 @@ def test_the_last_good_grid_data_can_be_kept(render):
     """On a claim of the user's own."""
     spec = pod(render({"operator": {"state": {"existingClaim": "carbon"}}}), OPERATOR)
     assert {"name": "state", "persistentVolumeClaim": {"claimName": "carbon"}} in spec["volumes"]
+
+
+def test_agents_are_shown_their_own_secret_and_start_without_it(defaults):
+    """Not the operator's, where the key of the authority is."""
+    secrets = [volume["secret"] for volume in pod(defaults, AGENT)["volumes"] if "secret" in volume]
+    assert secrets == [{"secretName": "carbonzeus-agent-tls", "optional": True, "defaultMode": 0o400}]
+
+
+def test_secrets_are_made_without_data_so_that_an_upgrade_wipes_none(defaults):
+    """Helm takes away only what it once wrote."""
+    secrets = {name: one for (kind, name), one in defaults.items() if kind == "Secret"}
+    assert secrets.keys() == {"carbonzeus-operator-tls", "carbonzeus-agent-tls"}
+    assert not any({"data", "stringData"} & one.keys() for one in secrets.values())
+
+
+def test_cert_manager_makes_certificates_of_the_same_names_and_uses(render):
+    """And the operator may only read its own."""
+    issuer = {"name": "carbon-ca", "kind": "ClusterIssuer", "group": "cert-manager.io"}
+    objects = render({"tls": {"mode": "CertManager", "certManager": {"issuerRef": issuer}}})
+    made = {name: one["spec"] for (kind, name), one in objects.items() if kind == "Certificate"}
+    assert {name: (spec["secretName"], spec["dnsNames"], spec["usages"][1]) for name, spec in made.items()} == {
+        "carbonzeus-operator": ("carbonzeus-operator-tls", ["operator.carbon-system.carbonzeus"], "client auth"),
+        "carbonzeus-agent": ("carbonzeus-agent-tls", ["agent.carbon-system.carbonzeus"], "server auth"),
+    }
+    assert all(spec["issuerRef"] == issuer for spec in made.values())
+    assert not [kind for kind, _ in objects if kind == "Secret"]
+    [rule] = [rule for rule in objects["Role", "carbonzeus-operator"]["rules"] if rule["resources"] == ["secrets"]]
+    assert (rule["resourceNames"], rule["verbs"]) == (["carbonzeus-operator-tls"], ["get"])

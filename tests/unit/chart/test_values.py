@@ -65,6 +65,8 @@ def test_the_chart_is_of_the_projects_version():
         ({"grid": {"zones": {"us-west-1": "US CAL"}}}, "does not match pattern"),
         ({"grid": {"replay": {"wallStart": "2026-11-24T10:00:00Z"}}}, "minLength"),
         ({"grid": {"replay": {"recordedStart": "yesterday"}}}, "does not match pattern"),
+        ({"tls": {"mode": "Off"}}, "value must be one of"),
+        ({"tls": {"mode": "CertManager"}}, "needs tls.certManager.issuerRef.name"),
         ({"metrics": {"services": False, "serviceMonitor": {"enabled": True}}}, "needs metrics.services"),
     ],
     ids=str,

@@ -116,11 +116,11 @@ def test_a_new_authority_is_trusted_before_it_signs():
     assert both.agent is not None
     assert signed_by(both.agent.cert, both.authorities[0].cert)
     assert renewed(both, SPACE, start + HOUR / 2, SCHEDULE) == both
-    signing = renewed(both, SPACE, start + HOUR + SCHEDULE.skew, SCHEDULE)
+    signing = renewed(both, SPACE, start + HOUR * 1.1, SCHEDULE)
     assert signing.agent is not None
     assert signed_by(signing.agent.cert, both.authorities[1].cert)
     assert signing.authorities == both.authorities
-    later = renewed(signing, SPACE, start + 31 * DAY, SCHEDULE)
+    later = renewed(signing, SPACE, start + 32 * DAY, SCHEDULE)
     assert later.authorities == both.authorities[1:]
 
 

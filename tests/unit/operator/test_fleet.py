@@ -1,16 +1,21 @@
 from __future__ import annotations
 
+import ssl
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from tempfile import NamedTemporaryFile
 
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
+from carbonzeus_operator.certs import CA, CERT, KEY, Held, Schedule, for_agent, for_operator, renewed
 from carbonzeus_operator.errors import Conflict, InvalidSpec, Unavailable
 from carbonzeus_operator.fleet.fleet import Fleet
 from carbonzeus_operator.fleet.transport import AgentTransport
+from carbonzeus_operator.trust import client_context
 from carbonzeus_wire import (
     EnergyPage,
     EnergyRecord,
@@ -22,11 +27,45 @@ from carbonzeus_wire import (
     Quality,
     Refusal,
     RefusalReason,
+    agent_name,
 )
 from tests.unit.operator import world
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
+SPACE = "carbonzeus"
+IDENTITIES = renewed(Held(), SPACE, datetime.now(UTC), Schedule())
 AGENT = replace(world.pod("agent-0", "n1"), ip="127.0.0.1")
+
+
+def identities(now: datetime | None = None) -> Held:
+    """An authority and both certificates."""
+    return IDENTITIES if now is None else renewed(Held(), SPACE, now, Schedule())
+
+
+def speaking(port: int, held: Held) -> AgentTransport:
+    """A transport that shows the operator's certificate."""
+    data = for_operator(held)
+    context = client_context(data[CA], data[CERT], data[KEY])
+    return AgentTransport(port=port, timeout_s=2, concurrency=4, tls=lambda: context, name=agent_name(SPACE))
+
+
+@asynccontextmanager
+async def secured(app: web.Application, held: Held | None = None) -> AsyncIterator[TestServer]:
+    """A server that shows the agents' certificate and demands one."""
+    data = for_agent(held or IDENTITIES)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.verify_mode = ssl.CERT_REQUIRED
+    context.load_verify_locations(cadata=data[CA])
+    with NamedTemporaryFile("w", suffix=".pem") as file:
+        file.write(data[CERT] + data[KEY])
+        file.flush()
+        context.load_cert_chain(file.name)
+    server = TestServer(app, scheme="https")
+    await server.start_server(ssl=context)
+    try:
+        yield server
+    finally:
+        await server.close()
 
 
 class FakeAgent:
@@ -81,8 +120,8 @@ class FakeAgent:
 @pytest.fixture
 async def agent() -> AsyncIterator[tuple[FakeAgent, Fleet]]:
     fake = FakeAgent(records=20)
-    async with TestServer(fake.app()) as server:
-        transport = AgentTransport(port=server.port or 0, timeout_s=2, concurrency=4)
+    async with secured(fake.app()) as server:
+        transport = speaking(server.port or 0, identities())
         fleet = Fleet(transport)
         fleet.found([AGENT], NOON)
         yield fake, fleet
@@ -157,7 +196,7 @@ async def test_a_node_without_plans_is_told_so(agent):
 
 async def test_an_agent_that_does_not_answer_fails_alone():
     """The problem is kept with the agent; nothing is raised."""
-    transport = AgentTransport(port=9, timeout_s=0.5, concurrency=4)
+    transport = speaking(9, identities())
     fleet = Fleet(transport)
     fleet.found([world.pod("agent-0", "n1")], NOON)
     await fleet.look(NOON)
@@ -198,3 +237,27 @@ async def test_a_node_without_an_agent_is_forgotten_after_a_while(agent):
     await fleet.look(NOON)
     fleet.found([], NOON + fleet.memory + timedelta(seconds=1))
     assert fleet.agents == {}
+
+
+async def test_somebody_else_at_an_agents_address_is_not_spoken_to():
+    """A certificate of another authority, or one of the right authority but not an agent's."""
+    fake = FakeAgent()
+    other = identities(datetime.now(UTC))
+    swapped = replace(IDENTITIES, agent=IDENTITIES.operator)
+    for held in (other, swapped):
+        async with secured(fake.app(), held) as server:
+            transport = speaking(server.port or 0, IDENTITIES)
+            with pytest.raises(Unavailable, match="CERTIFICATE_VERIFY_FAILED"):
+                await transport.node("127.0.0.1")
+            await transport.close()
+
+
+async def test_an_agent_that_is_asked_too_often_is_left_alone(agent):
+    """For as long as it says."""
+    fake, fleet = agent
+    fake.status = 429
+    request = PlanRequest(fence=Fence(term=1, revision=1), lease_seconds=1)
+    for sentence in ("asked too often", "asked to be left alone"):
+        with pytest.raises(Unavailable, match=sentence) as caught:
+            await fleet.transport.put_plans("127.0.0.1", request)
+        assert caught.value.retry_after_s == pytest.approx(1, abs=0.5)
