@@ -11,7 +11,11 @@ _REPLICA = "::"
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """One device of one pod, in the kubelet's words: `GPU-…`, `GPU-…::3` (a replica) or `MIG-…`."""
+    """One device of one pod, in the words of the device plugin or resource driver that handed it out.
+
+    Known are NVIDIA's: `GPU-…`, `GPU-…::3` (a share by time slicing or MPS) and `MIG-…`. Of any other name nobody knows which
+    GPU is meant, or whether it is a whole one: such a device is kept as a claim, so that its pod is refused with the reason.
+    """
 
     pod: str
     """`namespace/name`."""
@@ -22,12 +26,19 @@ class Claim:
         return self.device.startswith("MIG-")
 
     @property
+    def known(self) -> bool:
+        """Whether the name tells which GPU is meant."""
+        return self.device.startswith(("GPU-", "MIG-"))
+
+    @property
     def replica(self) -> bool:
         return _REPLICA in self.device
 
     @property
     def gpu(self) -> str | None:
-        """UUID of the whole GPU; None for a MIG device that does not name it."""
+        """UUID of the whole GPU; None for a MIG device that does not name it, and for a name of unknown form."""
+        if not self.known:
+            return None
         device = self.device.split(_REPLICA, 1)[0]
         if not self.mig:
             return device
@@ -55,9 +66,8 @@ class Owners:
 
     @classmethod
     def of(cls, devices: Iterable[tuple[str, str]]) -> Owners:
-        """From pairs of pod and device id; anything that is not an NVIDIA GPU is left out."""
-        gpus = {(pod, device) for pod, device in devices if device.startswith(("GPU-", "MIG-"))}
-        return cls(tuple(Claim(pod, device) for pod, device in sorted(gpus)))
+        """From pairs of pod and id of a GPU or a part of one."""
+        return cls(tuple(Claim(pod, device) for pod, device in sorted(set(devices))))
 
     def pods_of(self, gpu: str) -> tuple[str, ...]:
         """All pods with a claim on the GPU or a part of it."""

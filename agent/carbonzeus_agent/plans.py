@@ -151,6 +151,11 @@ def _objection(plan: PodPlan, claim: Claim, owners: Owners, boards: Mapping[str,
     """Why this claim of the pod cannot follow its plan, if it cannot."""
     if claim.mig:
         return _refuse(plan, claim.device, RefusalReason.MIG, "a MIG device has no power limit of its own")
+    if not claim.known:
+        message = (
+            f"which GPU the device plugin means by {claim.device} is not known: carbonzeus needs ids that are UUIDs"
+        )
+        return _refuse(plan, claim.device, RefusalReason.NOT_SUPPORTED, message)
     gpu = claim.gpu
     if gpu is None or gpu not in boards:
         return _refuse(plan, claim.device, RefusalReason.GPU_LOST, "the driver knows no such GPU")

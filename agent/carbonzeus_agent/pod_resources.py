@@ -17,6 +17,10 @@ from carbonzeus_agent.pod_resources_pb2 import (
 )
 
 TIMEOUT_S = 1.0
+_VENDOR = "nvidia.com/"
+"""Resource names: nvidia.com/gpu, nvidia.com/gpu.shared, nvidia.com/mig-1g.5gb."""
+_UUIDS = ("GPU-", "MIG-")
+_DRIVER = "gpu.nvidia.com"
 _OPTIONS = (
     ("grpc.max_receive_message_length", 16 * 1024 * 1024),
     ("grpc.initial_reconnect_backoff_ms", 100),
@@ -64,11 +68,14 @@ class PodResources:
 
 
 def _devices(container: ContainerResources) -> Iterator[str]:
-    """Device ids from the device plugin, and from resource claims where the driver names GPUs by UUID."""
+    """Names of GPUs and parts of them, from the device plugin and from resource claims; not of network cards and the like."""
     for devices in container.devices:
-        yield from devices.device_ids
+        named = devices.resource_name.startswith(_VENDOR)
+        yield from (name for name in devices.device_ids if named or name.startswith(_UUIDS))
     for dynamic in container.dynamic_resources:
         for claim in dynamic.claim_resources:
-            yield claim.device_name
-            for device in claim.cdi_devices:
-                yield device.name.rpartition("=")[2]
+            if claim.driver_name.endswith(_DRIVER):
+                names = [claim.device_name, *(device.name.rpartition("=")[2] for device in claim.cdi_devices)]
+                # One device goes by several names; where one of them is a UUID, that is the one.
+                uuids = [name for name in names if name.startswith(_UUIDS)]
+                yield from uuids or names[:1]

@@ -183,6 +183,22 @@ def test_progress_is_booked_on_the_lowest_gpu_that_the_pod_owns_alone() -> None:
     assert owners.first_gpu("team/b") is None
 
 
-def test_devices_of_others_are_not_gpus() -> None:
-    """The kubelet lists network cards and FPGAs as well."""
-    assert Owners.of([("team/a", "0000:3b:00.0"), ("team/a", "eth0")]) == Owners()
+FORMS = {
+    "uuid": ("GPU-1", None),
+    "time slice or MPS share": ("GPU-1::0", "SharedGPU"),
+    "MIG by UUID": ("MIG-9b4d", "MIG"),
+    "MIG by place": ("MIG-GPU-1/3/0", "MIG"),
+    "GKE": ("nvidia0", "NotSupported"),
+    "GKE time slice": ("nvidia0/vgpu0", "NotSupported"),
+    "GKE MIG": ("nvidia0/gi0", "NotSupported"),
+    "index": ("0", "NotSupported"),
+    "claim": ("gpu-0", "NotSupported"),
+}
+
+
+@pytest.mark.parametrize(("device", "reason"), FORMS.values(), ids=FORMS)
+def test_ids_of_unknown_form_are_refused_and_never_guessed(device: str, reason: str | None) -> None:
+    """What a device plugin calls a GPU is followed only where it is the UUID of a whole one."""
+    standing = accept(request(plan("team/a", (-5, 200))), NOON, 0, Owners.of([("team/a", device)]), BOARDS)
+    assert [it.reason for it in standing.refusals] == ([] if reason is None else [reason])
+    assert set(standing.followed) == ({"GPU-1"} if reason is None else set())

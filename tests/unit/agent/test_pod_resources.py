@@ -99,6 +99,23 @@ async def test_devices_of_plugins_and_claims_are_found(kubelet: FakeKubelet) -> 
     )
 
 
+async def test_other_devices_are_not_gpus(kubelet: FakeKubelet) -> None:
+    """Network cards and other vendors' claims are left out; a GPU under a name that is no UUID is not."""
+    nic = ContainerResources(devices=[ContainerDevices(resource_name="rdma/hca", device_ids=["0000:3b:00.0"])])
+    foreign = DynamicResource(claim_resources=[ClaimResource(driver_name="net.example.com", device_name="eth0")])
+    kubelet.answer = ListPodResourcesResponse(
+        pod_resources=[
+            pod("nic", nic, ContainerResources(dynamic_resources=[foreign])),
+            pod("gke", plugin("nvidia0")),
+            pod("claim", claim("gpu-0", "k8s.gpu.nvidia.com/device=gpu-0")),
+        ]
+    )
+    await kubelet.start()
+    async with PodResources(kubelet.socket) as client:
+        owners = await client.owners()
+    assert owners == Owners.of([("team/gke", "nvidia0"), ("team/claim", "gpu-0")])
+
+
 async def test_silence_is_not_an_empty_node(kubelet: FakeKubelet) -> None:
     """No socket: nothing is known. A socket without pods: nobody holds anything."""
     async with PodResources(kubelet.socket) as client:
