@@ -278,11 +278,9 @@ def test_certificates_are_replaced_while_plans_are_pushed(stage: Stage, agent: A
     now, first = datetime.now(UTC), agent.identities.held
     second = make_authority(now - timedelta(days=1), SCHEDULE)
     both = replace(first, authorities=(*first.authorities, second))
-    by_second = {
-        "operator": make_leaf(second, Role.OPERATOR, SPACE, now, SCHEDULE),
-        "agent": make_leaf(second, Role.AGENT, SPACE, now, SCHEDULE),
-    }
-    stages = [(2.0, both), (5.0, replace(both, **by_second)), (8.0, Held((second,), **by_second))]
+    operators = make_leaf(second, Role.OPERATOR, SPACE, now, SCHEDULE)
+    agents = make_leaf(second, Role.AGENT, SPACE, now, SCHEDULE)
+    stages = [(2.0, both), (5.0, Held(both.authorities, operators, agents)), (8.0, Held((second,), operators, agents))]
     steps = [(0.5 * number, (200, 150)[number % 2]) for number in range(24)]
     plan, began = agent.plan("a", *steps), time.monotonic()
     while (passed_s := time.monotonic() - began) < 11.5:
