@@ -57,6 +57,8 @@ class Board:
     maximum_limit_w: float | None
     mig: bool
     """MIG mode is on: the power limit is shared by its instances."""
+    persistent: bool | None = None
+    """Persistence mode: without it the driver lets go of a board that nobody uses, and forgets its limit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +137,7 @@ class Nvml:
         limits = self._optional(uuid, "limit constraints", pynvml.nvmlDeviceGetPowerManagementLimitConstraints)
         default = self._optional(uuid, "default limit", pynvml.nvmlDeviceGetPowerManagementDefaultLimit)
         mig = self._optional(uuid, "MIG mode", pynvml.nvmlDeviceGetMigMode)
+        persistence = self._optional(uuid, "persistence mode", pynvml.nvmlDeviceGetPersistenceMode)
         return Board(
             uuid=uuid,
             product=str(self._ask(uuid, "product name", pynvml.nvmlDeviceGetName)),
@@ -143,6 +146,7 @@ class Nvml:
             maximum_limit_w=None if limits is None else limits[1] / 1000,
             # A change of MIG mode is pending until the next reset: leave such a GPU alone as well.
             mig=mig is not None and pynvml.NVML_DEVICE_MIG_ENABLE in mig,
+            persistent=None if persistence is None else persistence == pynvml.NVML_FEATURE_ENABLED,
         )
 
     def limit_w(self, uuid: str) -> float:

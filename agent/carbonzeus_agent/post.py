@@ -147,6 +147,10 @@ class Post:
             faults.append(
                 Fault("LimitOverridden", "somebody else set the limit within the last minute", disables=False)
             )
+        if self.board.persistent is False:
+            faults.append(
+                Fault("PersistenceOff", "the driver forgets the limit when nobody uses the GPU", disables=False)
+            )
         return tuple(faults)
 
     def stop(self) -> None:

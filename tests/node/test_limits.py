@@ -180,6 +180,17 @@ def test_foreign_write_is_noticed_and_the_plan_enforced(stage: Stage, agent: Age
     assert agent.ready() == (True, [])
 
 
+def test_board_without_persistence_mode_is_told_of(stage: Stage, make_agent: Callable[..., AgentProcess]) -> None:
+    """The driver would forget its limit; it is limited all the same, and the agent is ready."""
+    stage.node.gpu(0).persistence = 0
+    agent = make_agent(stage)
+    faults = {gpu.uuid: gpu.faults for gpu in agent.node().gpus}
+    assert [fault.split(":")[0] for fault in faults[stage.gpus[0]]] == ["PersistenceOff"]
+    assert faults[stage.gpus[1]] == ()
+    assert f'carbonzeus_agent_fault{{gpu="{stage.gpus[0]}",reason="PersistenceOff"}} 1.0' in agent.metrics()
+    assert agent.ready() == (True, [])
+
+
 def test_observed_pod_is_measured_and_not_written(stage: Stage, agent: AgentProcess) -> None:
     """Mode Observe touches no limit, whatever its steps say."""
     stage.pods(stage.pod("a"))
