@@ -42,6 +42,12 @@ def pids(scene: Scene, start: datetime) -> set[int]:
     return {write.pid for write in scene.writes(uuids, start, datetime.now(UTC))}
 
 
+def secrets(scene: Scene) -> list[Object]:
+    """What operator and agents are known by."""
+    path = f"/api/v1/namespaces/{RELEASE}/secrets"
+    return [scene.cluster.api.get(f"{path}/carbonzeus-{role}-tls")["data"] for role in ("operator", "agent")]
+
+
 def wait_followed(scene: Scene) -> None:
     """Polls until both boards have changed their limits together, twice, from now on."""
     since = datetime.now(UTC)
@@ -63,7 +69,7 @@ def test_an_upgrade_restarts_the_agents_and_the_plan_goes_on(scene: Scene) -> No
     before, old = pids(scene, scene.carbon.start), {pod["metadata"]["uid"] for pod in scene.own_pods()}
     uuids = {stretch.uuid for stretch in scene.truth().select(job=scene.full("lasting"))}
     report = scene.raw_reports()["lasting"]
-    upgraded = datetime.now(UTC)
+    upgraded, certificates = datetime.now(UTC), secrets(scene)
     scene.helm_install(agent={"ownerGraceSeconds": 30}, graceSeconds=2)
     assert not old & {pod["metadata"]["uid"] for pod in scene.own_pods()}
     wait_followed(scene)
@@ -80,6 +86,7 @@ def test_an_upgrade_restarts_the_agents_and_the_plan_goes_on(scene: Scene) -> No
     ledgers = [{one["ledgerID"] for one in each["status"]["ledger"]["cursors"]} for each in (report, after)]
     assert ledgers[0] == ledgers[1]
     assert scene.raw_reports().keys() == {"lasting"}
+    assert secrets(scene) == certificates
 
 
 def test_uninstalling_leaves_no_board_throttled_and_keeps_what_people_wrote(scene: Scene) -> None:
