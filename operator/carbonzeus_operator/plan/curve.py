@@ -11,12 +11,14 @@ import math
 from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
 from carbonzeus_operator.errors import InvalidSpec
 
+Floats = NDArray[np.float64]
 IMPLAUSIBLE = 0.15
 """A repair that has to move a figure by more than this share is no noise: the curve is refused."""
 _TINY = 1e-9
@@ -40,7 +42,7 @@ class Vertex:
     r: float
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Curve:
     """A usable curve. `points` and `hull` rise in limit, in power and in r."""
 
@@ -95,6 +97,12 @@ class Curve:
         """The fastest that is allowed: the reference limit unless a maximum lies below it."""
         return self.points[-1]
 
+    @cached_property
+    def columns(self) -> tuple[Floats, Floats, Floats]:
+        """The limits [W], average powers [W] and r of the points."""
+        limits_w, watts, r = np.array([(point.limit_w, point.average_w, point.r) for point in self.points]).T.copy()
+        return limits_w, watts, r
+
     def at(self, limit_w: float) -> tuple[float, float]:
         """(average power [W], r) at a limit [W], interpolated; outside the range the nearest end's."""
         vertex = _interpolate(self.points, limit_w)
@@ -108,14 +116,13 @@ class Curve:
         """`limit_for` of n throughputs; a billionth of throughput is taken for rounding noise."""
         if len(self.points) == 1:
             return np.full(len(r), self.lowest.limit_w)
-        speeds = np.array([point.r for point in self.points])
-        limits = np.array([point.limit_w for point in self.points])
-        index = np.clip(np.searchsorted(speeds, r - _TINY), 1, len(speeds) - 1)
-        rise = speeds[index] - speeds[index - 1]
-        share = np.clip((r - speeds[index - 1]) / np.where(rise > 0, rise, 1.0), 0.0, 1.0)
+        limits_w, _, speeds = self.columns
+        index = speeds[1:-1].searchsorted(r - _TINY)
+        rise = (speeds[1:] - speeds[:-1])[index]
+        share = (r - speeds[index]) / np.where(rise > 0, rise, 1.0)
         # Of several limits as slow as the lowest, the lowest; above the fastest, the fastest.
-        share = np.where(r > speeds[-1] + _TINY, 1.0, share)
-        found: NDArray[np.float64] = limits[index - 1] + share * (limits[index] - limits[index - 1])
+        share[r > speeds[-1] + _TINY] = 1.0
+        found: Floats = limits_w[index] + share.clip(0.0, 1.0) * (limits_w[1:] - limits_w[:-1])[index]
         return found
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from carbonzeus_operator.plan.mixed import FULL, JobCurve, Settings
+from carbonzeus_operator.plan.mixed import JobCurve, Settings
 from carbonzeus_operator.plan.outlook import Outlook
 
 Floats = NDArray[np.float64]
@@ -35,14 +35,12 @@ def planned(
     begins = np.minimum(starts_s, end_s)
     seconds = np.diff(begins, append=end_s)
     work_s = float(settings.r @ seconds)
-    top = curve.settings(np.array([FULL]))
     static_r = curve.best_constant_r(floor_r if floor_r is not None else work_s / end_s if end_s > 0 else 0.0)
-    passed = _intensity_so_far(outlook, np.append(begins, end_s))
-    by_constant = _intensity_so_far(outlook, np.array([0.0, work_s / top.r[0], work_s / static_r]))
+    passed = _intensity_so_far(outlook, np.append(begins, (end_s, work_s / curve.top_r, work_s / static_r)))
     return Planned(
-        grams=float(settings.watts @ np.diff(passed)) / WATT_SECONDS_PER_KWH,
-        reference_grams=float(top.watts[0] * (by_constant[1] - by_constant[0])) / WATT_SECONDS_PER_KWH,
-        static_grams=float(curve.mixed_watts(static_r) * (by_constant[2] - by_constant[0])) / WATT_SECONDS_PER_KWH,
+        grams=float(settings.watts @ np.diff(passed[:-2])) / WATT_SECONDS_PER_KWH,
+        reference_grams=curve.top_w * float(passed[-2]) / WATT_SECONDS_PER_KWH,
+        static_grams=curve.mixed_watts(static_r) * float(passed[-1]) / WATT_SECONDS_PER_KWH,
         slowdown=end_s / work_s - 1 if work_s > 0 else 0.0,
     )
 

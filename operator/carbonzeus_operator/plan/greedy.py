@@ -56,9 +56,9 @@ def spend(budget_s: Floats, seconds: Floats, delay: Floats, gain: Floats) -> Spe
     reach = np.zeros(segments + 1)
     np.cumsum(delay, out=reach[1:])
     price = _prices(budget_s, seconds, reach, gain)
-    surely = seconds * reach[_above(gain, np.nextafter(price, np.inf))]
+    surely = seconds * reach[_count(gain > price)]
     # Segments exactly at the price: any feasible filling is optimal that leaves no budget idle; the earliest is one.
-    at_price = np.where(price > 0, seconds * reach[_above(gain, price)] - surely, 0.0)
+    at_price = np.where(price > 0, seconds * reach[_count(gain >= price)] - surely, 0.0)
     room = np.minimum.accumulate((budget_s - np.cumsum(surely))[::-1])[::-1]
     could = np.cumsum(at_price)
     filled = np.maximum(could + np.minimum(np.minimum.accumulate(room - could), 0.0), 0.0)
@@ -66,9 +66,9 @@ def spend(budget_s: Floats, seconds: Floats, delay: Floats, gain: Floats) -> Spe
     return Spending(np.clip(surely + filled, 0.0, seconds * reach[-1]), price)
 
 
-def _above(gain: Floats, price: Floats) -> NDArray[np.int16]:
-    """How many segments of each interval gain at least the price."""
-    counts: NDArray[np.int16] = np.add.reduce(gain >= price, axis=0, dtype=np.int16)
+def _count(taken: NDArray[np.bool_]) -> NDArray[np.int16]:
+    """How many segments of each interval are taken; of so many at most that this is enough, and four times as fast."""
+    counts: NDArray[np.int16] = np.add.reduce(taken, axis=0, dtype=np.int16)
     return counts
 
 
@@ -77,14 +77,13 @@ def _prices(budget_s: Floats, seconds: Floats, reach: Floats, gain: Floats) -> F
     gains = np.sort(gain[(gain > 0) & (seconds > 0)])
     width = 1 << len(gains).bit_length()
     levels = np.concatenate(([0.0], gains, np.full(width - 1 - len(gains), np.inf)))
-    new_budget_s = np.diff(budget_s, prepend=0.0)
     # Blocks of intervals, end to end, whose price is known to lie in levels[low : low + width].
     starts, lengths, low = np.array([0]), np.array([len(seconds)]), np.array([0])
     while width > 1:
         width //= 2
         middle = low + width
-        demand = seconds * reach[_above(gain, levels[middle].repeat(lengths))]
-        left = (new_budget_s - demand).cumsum()
+        demand = seconds * reach[_count(gain >= levels[middle].repeat(lengths))]
+        left = budget_s - demand.cumsum()
         before = left[starts - 1]
         before[0] = 0.0
         tightest = np.minimum.reduceat(left, starts)
@@ -98,4 +97,5 @@ def _prices(budget_s: Floats, seconds: Floats, reach: Floats, gain: Floats) -> F
         kept = parts > 0
         lengths, low = parts[kept], halves[kept]
         starts = lengths.cumsum() - lengths
-    return levels[low].repeat(lengths)
+    price: Floats = levels[low].repeat(lengths)
+    return price

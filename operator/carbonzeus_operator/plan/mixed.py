@@ -86,6 +86,13 @@ class JobCurve:
         return float(self.r[-1])
 
     @property
+    def top_w(self) -> float:
+        """The power at the highest limits."""
+        return self.overhead.pue * sum(
+            group.gpus * (group.curve.highest.average_w + self.overhead.host_w_per_gpu) for group in self.groups
+        )
+
+    @property
     def most_w(self) -> float:
         """The power if every GPU drew its highest limit."""
         return self.overhead.pue * sum(
@@ -99,7 +106,7 @@ class JobCurve:
         # A hair above a whole watt is rounding noise, not a wish for the next one.
         limits_w = np.where(r >= FULL, highest, np.minimum(np.ceil(limits_w - 1e-6), highest))
         reached = [
-            np.interp(row, [point.limit_w for point in group.curve.points], [point.r for point in group.curve.points])
+            np.interp(row, group.curve.columns[0], group.curve.columns[2])
             for row, group in zip(limits_w, self.groups, strict=True)
         ]
         return Settings(limits_w, np.min(reached, axis=0), _watts(self.groups, self.overhead, limits_w))
@@ -132,8 +139,7 @@ def _limits(groups: tuple[Group, ...], r: Floats) -> Floats:
 def _watts(groups: tuple[Group, ...], overhead: Overhead, limits_w: Floats) -> Floats:
     total = np.zeros(limits_w.shape[1])
     for row, group in zip(limits_w, groups, strict=True):
-        points = group.curve.points
-        power = np.interp(row, [point.limit_w for point in points], [point.average_w for point in points])
+        power = np.interp(row, *group.curve.columns[:2])
         total += group.gpus * (power + overhead.host_w_per_gpu)
     return total * overhead.pue
 

@@ -13,7 +13,6 @@ from carbonzeus_operator.errors import InvalidSpec
 from carbonzeus_operator.grid.series import Interval
 
 DAY_S = 86_400.0
-HOUR_S = 3_600.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -29,6 +28,11 @@ class Outlook:
     """Where the forecast says nothing: its mean stands there, and nothing is planned on it."""
     forecast_slots: int
     """The slots up to the forecast's end. Those behind repeat its last day, so that credit keeps a value."""
+
+    @property
+    def begin_s(self) -> float:
+        """Where the outlook begins [s after now]; 0 where it is empty."""
+        return float(self.start_s[0]) if len(self.seconds) else 0.0
 
     @property
     def end_s(self) -> float:
@@ -47,22 +51,6 @@ class Outlook:
         said = np.where(self.gap, 0.0, self.seconds)[: self.forecast_slots]
         total = said.sum()
         return float(said @ self.gco2_per_kwh[: self.forecast_slots] / total) if total else 1.0
-
-    def coarse(self) -> Outlook:
-        """The same with slots of about an hour, for searches that need no more."""
-        hour = np.floor(self.start_s / HOUR_S)
-        begins = np.flatnonzero(np.append(True, (np.diff(hour) > 0) | (np.diff(self.gap) != 0))[: len(hour)])
-        if len(begins) > len(hour) / 2:
-            return self
-        seconds = np.add.reduceat(self.seconds, begins)
-        return Outlook(
-            self.now,
-            self.start_s[begins],
-            seconds,
-            np.add.reduceat(self.seconds * self.gco2_per_kwh, begins) / seconds,
-            self.gap[begins],
-            int(np.searchsorted(begins, self.forecast_slots)),
-        )
 
     def after(self, begin_s: float) -> Outlook:
         """The same from `begin_s` [s after now] on; times still count from `now`."""

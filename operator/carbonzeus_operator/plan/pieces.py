@@ -48,19 +48,18 @@ def split_mixes(
     if not len(r):
         return start_s, r
     hull_r = curve.r[curve.hull]
-    upper = np.clip(np.searchsorted(hull_r, r - _SAME), 0, len(hull_r) - 1)
-    lower = np.maximum(upper - 1, 0)
-    fast, slow = hull_r[upper], hull_r[lower]
-    mixed = (r > slow + _SAME) & (r < fast - _SAME)
-    straight = np.append(True, curve.straight)[upper]
-    before = np.append(np.inf, r[:-1])
-    after = np.append(r[1:], -np.inf)
+    upper = hull_r.searchsorted(r - _SAME)
+    fast = hull_r.take(upper, mode="clip")
+    at = np.flatnonzero(may_split & (r < fast - _SAME) & (r > hull_r[0] + _SAME))
+    fast, slow = fast[at], hull_r[upper[at] - 1]
+    before = np.append(np.inf, r)[at]
+    after = np.append(r, -np.inf)[at + 1]
     passing = (before >= fast - _SAME) & (after <= slow + _SAME)
-    split = may_split & mixed & (passing | ~straight)
-    first_s = np.where(split, seconds * (r - slow) / np.where(split, fast - slow, 1.0), 0.0)
-    at = np.flatnonzero(split)
-    starts = np.insert(start_s, at + 1, start_s[at] + first_s[at])
-    speeds = np.insert(np.where(split, fast, r), at + 1, slow[at])
+    split = passing | ~curve.straight[upper[at] - 1]
+    at, fast, slow = at[split], fast[split], slow[split]
+    starts = np.insert(start_s, at + 1, start_s[at] + seconds[at] * (r[at] - slow) / (fast - slow))
+    speeds = np.insert(r, at + 1, slow)
+    speeds[at + np.arange(len(at))] = fast
     return starts, speeds
 
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,8 +13,11 @@ from carbonzeus_operator.plan.outlook import Outlook
 from carbonzeus_operator.plan.survival import Unknown, weights
 
 Floats = NDArray[np.float64]
-BISECTIONS = 6
-"""How exactly an early end is found in its slot."""
+NEARLY = 1e-6
+"""An end is good enough where no other can cost less by this share."""
+REACHES = (0.25, *[1.0] * 50)
+"""How far to go from the best end so far to the one that promises most, try by try: the first promise is too good."""
+_NOTHING_S = 1e-6
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -51,10 +52,12 @@ class Task:
         """(n) the throughput where nothing is spent."""
         return np.where(outlook.gap, self.hold_r, self.curve.top_r)
 
+    def open(self, outlook: Outlook) -> NDArray[np.bool_]:
+        """(n) where the job may be slowed: not in gaps, and not where more power means less carbon."""
+        return ~outlook.gap & (outlook.gco2_per_kwh > 0)
+
     def spending(self, outlook: Outlook, budget_s: Floats, delay: Floats, gain: Floats) -> Spending:
-        # Where more power means less carbon, the most of it is taken; in gaps nothing is planned.
-        open_ = ~outlook.gap & (outlook.gco2_per_kwh > 0)
-        return spend(budget_s, np.where(open_, outlook.seconds, 0.0), delay, gain)
+        return spend(budget_s, np.where(self.open(outlook), outlook.seconds, 0.0), delay, gain)
 
 
 def for_unknown(task: Task, outlook: Outlook, length: Unknown) -> Floats:
@@ -75,34 +78,30 @@ def for_known(task: Task, outlook: Outlook, work_s: float) -> tuple[Outlook, Flo
     """The outlook up to the end of a job with so much work left, and the throughput wanted in each slot of it.
 
     As a rule all credit is spent, and the job ends when the bound would have it end at the latest. Where slowing down
-    saves less than the last minutes cost, an earlier end is better, and is looked for.
+    saves less than the last minutes cost, an earlier end is better, and is looked for: the prices of one end tell how
+    little any other may cost, so the most promising is tried next, until none promises more than the best so far.
     """
-    begin_s = float(outlook.start_s[0]) if len(outlook.start_s) else 0.0
-    soonest_s = begin_s + work_s / task.curve.top_r
-    latest_s = max(begin_s + (work_s + task.credit_s) / task.floor_r, soonest_s)
-    latest = _ending_at(task, outlook, work_s, latest_s)
-    # Each way to end earlier leaves out the last slots, or part of them. None pays if no such rest costs too much.
-    rests = np.cumsum(latest.excess[::-1])[::-1]
-    if not np.any(rests[latest.outlook.start_s + latest.outlook.seconds > soonest_s] > 0):
-        return latest.outlook, latest.wanted
-    rough = outlook.coarse()
-    inside = rough.start_s[(rough.start_s > soonest_s) & (rough.start_s < latest_s)]
-    edges = [soonest_s, *inside.tolist(), latest_s]
-    ends = [_ending_at(task, rough, work_s, end_s) for end_s in edges]
-    least = min(ends, key=lambda end: end.cost)
-    for low, high in pairwise(ends):
-        # Within a slot the cost is convex in the end: its slope at the slot's end bounds what lies before.
-        if high.cost - high.slope * (high.end_s - low.end_s) < least.cost:
-            least = min((least, *_bisecting(task, rough, work_s, low.end_s, high.end_s)), key=lambda end: end.cost)
-    best = min((latest, _ending_at(task, outlook, work_s, least.end_s)), key=lambda end: end.cost)
-    return best.outlook, best.wanted
-
-
-def _bisecting(task: Task, outlook: Outlook, work_s: float, low_s: float, high_s: float) -> Iterator[_End]:
-    for _ in range(BISECTIONS):
-        end = _ending_at(task, outlook, work_s, (low_s + high_s) / 2)
-        yield end
-        low_s, high_s = (low_s, end.end_s) if end.slope > 0 else (end.end_s, high_s)
+    begin_s = outlook.begin_s
+    if work_s <= _NOTHING_S or not len(outlook.seconds):
+        return outlook.cut(begin_s), np.empty(0)
+    latest_s = begin_s + max((work_s + task.credit_s) / task.floor_r, work_s / task.curve.top_r)
+    outlook = outlook.cut(latest_s)
+    end = least = _ending_at(task, outlook, work_s, latest_s)
+    if outlook.end_s < latest_s - _NOTHING_S:
+        return least.outlook, least.wanted
+    edges_s = np.append(outlook.start_s, latest_s)
+    done_s = np.append(0.0, np.cumsum(task.ceiling(outlook) * outlook.seconds))
+    soonest_s = float(np.interp(work_s, done_s, edges_s))
+    ends_s = np.append(soonest_s, edges_s[edges_s > soonest_s])
+    promised = np.full(len(ends_s), -np.inf)
+    for reach in REACHES:
+        ends_s, promised = _higher(ends_s, promised, _promise(task, outlook, end, ends_s))
+        likely = int(np.argmin(promised))
+        if promised[likely] >= least.cost - NEARLY * abs(least.cost):
+            break
+        end = _ending_at(task, outlook, work_s, least.end_s + reach * (float(ends_s[likely]) - least.end_s))
+        least = min(least, end, key=lambda end: end.cost)
+    return least.outlook, least.wanted
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -111,34 +110,48 @@ class _End:
     outlook: Outlook
     wanted: Floats
     cost: float
-    """Watt-seconds times intensity; infinite where the work cannot be done by then."""
-    excess: Floats
-    """By how much each slot costs more than having its work done at other times."""
-
-    @property
-    def slope(self) -> float:
-        """What a later end costs by the second."""
-        return float(self.excess[-1] / self.outlook.seconds[-1]) if len(self.excess) else 0.0
+    """Watt-seconds times intensity."""
+    price: Floats
+    """What a further second of work costs in each slot, in watts times intensity."""
 
 
 def _ending_at(task: Task, whole: Outlook, work_s: float, end_s: float) -> _End:
     """The best plan that ends then, with the work done."""
     outlook = whole.cut(end_s)
-    if not len(outlook.seconds):
-        return _End(end_s, outlook, np.empty(0), 0.0, np.empty(0))
     delay, slope = task.segments()
     ceiling, intensity, seconds = task.ceiling(outlook), outlook.gco2_per_kwh, outlook.seconds
-    covered = outlook.start_s[-1] + seconds[-1] >= end_s - 1e-6
-    spare_s = float(ceiling @ seconds) - work_s if covered else np.inf
-    budget_s = np.minimum(budgets(task.credit_s, (ceiling - task.floor_r) * seconds), max(spare_s, 0.0))
-    spending = task.spending(outlook, budget_s, delay, np.outer(slope, np.maximum(intensity, 0.0)))
-    wanted = ceiling - spending.spent_s / seconds
-    watts = task.hull_watts(wanted)
-    costs = intensity * watts * seconds
-    return _End(
-        end_s,
-        outlook,
-        wanted,
-        float(costs.sum()) if spare_s >= -1e-6 else np.inf,
-        costs - spending.price * wanted * seconds if covered else np.zeros(len(costs)),
-    )
+    covered = outlook.end_s >= end_s - _NOTHING_S
+    spare_s = max(float(ceiling @ seconds) - work_s, 0.0) if covered else np.inf
+    credit_s = budgets(task.credit_s, (ceiling - task.floor_r) * seconds)
+    spending = task.spending(outlook, np.minimum(credit_s, spare_s), delay, np.outer(slope, np.maximum(intensity, 0.0)))
+    wanted, price = ceiling - spending.spent_s / seconds, spending.price
+    # From where there is more credit than time to spare on, it is the work left that sets the price: one for all.
+    price[credit_s >= spare_s] = price[credit_s >= spare_s].max(initial=0.0)
+    return _End(end_s, outlook, wanted, float((intensity * task.hull_watts(wanted)) @ seconds), price)
+
+
+def _promise(task: Task, whole: Outlook, end: _End, ends_s: Floats) -> Floats:
+    """The least that each of other ends may cost, as the prices of this one say; linear within a slot.
+
+    They are Lagrange multipliers of the linear program that the plan solves: at these prices no slot could have been
+    used better, and one more, or one less, costs what it burns less what its work is worth.
+    """
+    price = np.append(end.price, np.full(len(whole.seconds) - len(end.price), end.price[-1]))
+    hull = task.curve.hull
+    best = np.min(np.outer(task.curve.watts[hull], whole.gco2_per_kwh) - np.outer(task.curve.r[hull], price), axis=0)
+    ceiling = task.ceiling(whole)
+    fixed = task.hull_watts(ceiling) * whole.gco2_per_kwh - price * ceiling
+    edges_s = np.append(whole.start_s, whole.end_s)
+    so_far = np.append(0.0, np.cumsum(np.where(task.open(whole), best, fixed) * whole.seconds))
+    least: Floats = end.cost + np.interp(ends_s, edges_s, so_far) - np.interp(end.end_s, edges_s, so_far)
+    return least
+
+
+def _higher(at: Floats, one: Floats, other: Floats) -> tuple[Floats, Floats]:
+    """The higher of two functions that are linear between points; where they cross there is a new point."""
+    ahead = one - other
+    cross = np.flatnonzero(ahead[:-1] * ahead[1:] < 0)
+    share = ahead[cross] / (ahead[cross] - ahead[cross + 1])
+    points = np.insert(at, cross + 1, at[cross] + share * (at[cross + 1] - at[cross]))
+    values = np.insert(np.maximum(one, other), cross + 1, one[cross] + share * (one[cross + 1] - one[cross]))
+    return points, values

@@ -70,16 +70,3 @@ def test_cut_and_after_take_parts(now: datetime, hourly: MakeForecast) -> None:
     assert ended.forecast_end_s == 5400
     assert outlook.cut(0).forecast_end_s == 0
     assert outlook.after(99_999).forecast_end_s == 0
-
-
-def test_coarse_slots_say_the_same_by_the_hour(now: datetime, hourly: MakeForecast) -> None:
-    """Gaps stay apart; what is hourly already stays as it is."""
-    fine = hourly([100, 200, 300, 400, 500, 600], seconds=900) + hourly([700], start=now + 2 * HOUR)
-    outlook = look_ahead(fine, now, horizon=3 * HOUR)
-    coarse = outlook.coarse()
-    assert coarse.start_s.tolist() == [0, 3600, 5400, 7200]
-    assert coarse.seconds.tolist() == [3600, 1800, 1800, 3600]
-    assert coarse.gco2_per_kwh.tolist()[:2] == [250, 550]
-    assert coarse.gap.tolist() == [False, False, True, False]
-    assert coarse.coarse() is coarse
-    assert look_ahead([], now).coarse().end_s == 0
