@@ -1,7 +1,7 @@
 """The limit of one GPU: what it should be, written when it differs, read back, and given back in the end.
 
 Runs in the GPU's own worker thread. Nothing is written before the journal holds the prior limit; a limit that somebody else
-has set is never overwritten by a restore.
+has set is never overwritten by a restore, and, where asked to yield, by no plan of the same pod either.
 """
 
 from __future__ import annotations
@@ -38,6 +38,8 @@ class Settled:
     """When the board was told a new limit, if it was."""
     overridden: bool = False
     """Somebody else had set the limit since our last write."""
+    yielded: bool = False
+    """The limit is left to somebody else."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,11 +56,16 @@ class _Failure:
 class Actuator:
     """Holds one GPU at its aim; `settle` is called again and again."""
 
-    def __init__(self, board: Board, driver: Driver, journal: Journal, clock: Clock) -> None:
+    def __init__(self, board: Board, driver: Driver, journal: Journal, clock: Clock, *, yields: bool = False) -> None:
         self._board = board
         self._driver = driver
         self._journal = journal
         self._clock = clock
+        self._yields = yields
+        self._yielded_to: str | None = None
+        """The pod under whose plan somebody else has set the limit."""
+        self._loads = driver.loads
+        """Of the driver at our last write."""
         self._written_w: float | None = None
         """What the board showed after our last write; None before the first one of this process."""
         self._attempted_w: float | None = None
@@ -72,7 +79,11 @@ class Actuator:
         except NotSupported as error:
             return Settled(None, None, Outcome.FAULT, RefusalReason.NOT_SUPPORTED, str(error))
         entry = self._journal.entry(self._board.uuid)
+        if not aim.planned or aim.pod_uid != self._yielded_to:
+            self._yielded_to = None
         try:
+            if self._yielded_to is not None or (aim.planned and self._yields and self._taken(current_w, entry)):
+                return self._yield(aim, current_w)
             return self._follow(aim, current_w, entry) if aim.planned else self._release(current_w, entry)
         except JournalFailed as error:
             return self._without_journal(current_w, entry, str(error))
@@ -105,6 +116,15 @@ class Actuator:
             self._failure = None
             return Settled(current_w, reference_w, outcome, message=message, overridden=adopted)
         return self._write(wanted_w, current_w, reference_w, outcome, message)
+
+    def _yield(self, aim: Aim, current_w: float) -> Settled:
+        """Leave the GPU to whoever has set its limit, also when the plan ends: there is nothing of ours to give back."""
+        new, self._yielded_to = self._yielded_to is None, aim.pod_uid
+        why = f"LimitOverridden: somebody else set {current_w:g} W; left so until the pod ends or its lease does"
+        if new:
+            log.warning("%s: %s", self._board.uuid, why)
+        self._forget()
+        return Settled(current_w, current_w, Outcome.FAULT, None, why, overridden=new, yielded=True)
 
     def _name_ours(self, reference_w: float, ahead_w: set[float], entry: Entry | None) -> None:
         """Have the journal name the prior limit and all that the plan may write, before any of it is written."""
@@ -141,8 +161,22 @@ class Actuator:
         return replace(settled, outcome=Outcome.FAULT, refusal=RefusalReason.JOURNAL_FAILED, message=why)
 
     def _forget(self) -> None:
+        self._journal.forget(self._board.uuid)  # first: if it fails, what is ours must still be told from what is not
         self._written_w = self._attempted_w = self._failure = None
-        self._journal.forget(self._board.uuid)
+
+    def _taken(self, current_w: float, entry: Entry | None) -> bool:
+        """Whether somebody else has set the current limit under a plan, be it to the prior one.
+
+        Not so where the driver forgot ours: reloaded, or without persistence mode and at the default.
+        """
+        if entry is None or self._driver.loads != self._loads:
+            return False
+        if self._written_w is None:
+            return self._foreign(current_w, entry)
+        default_w = self._board.default_limit_w
+        if self._board.persistent is False and default_w is not None and same(current_w, default_w):
+            return False
+        return not any(same(current_w, ours_w) for ours_w in (self._written_w, self._attempted_w) if ours_w is not None)
 
     def _foreign(self, current_w: float, entry: Entry) -> bool:
         """Whether somebody else has set the current limit."""
@@ -190,5 +224,5 @@ class Actuator:
             log.warning("%s: %s", self._board.uuid, problem)
             return Settled(read_w, reference_w, Outcome.FAULT, refusal, problem, written_at, overridden)
         self._failure = None
-        self._written_w, self._attempted_w = read_w, None
+        self._written_w, self._attempted_w, self._loads = read_w, None, self._driver.loads
         return Settled(read_w, reference_w, outcome, None, message, written_at, overridden)

@@ -16,7 +16,7 @@ from carbonzeus_agent.ledger import Ledger
 from carbonzeus_agent.meter import Meter
 from carbonzeus_agent.nvml import Board, Driver
 from carbonzeus_agent.owners import Owners
-from carbonzeus_agent.plans import Aim, Standing, accept, assign, is_older
+from carbonzeus_agent.plans import Aim, Standing, accept, assign, check
 from carbonzeus_agent.pod_resources import PodResources, Unanswered
 from carbonzeus_agent.post import Post, Visit
 from carbonzeus_agent.records import NOBODY, Owner, Sample
@@ -24,7 +24,7 @@ from carbonzeus_agent.reply import reply_for
 from carbonzeus_agent.scraper import Scraper
 from carbonzeus_agent.settings import Settings
 from carbonzeus_agent.tally import Tally
-from carbonzeus_wire import Fence, PlanReply, PlanRequest
+from carbonzeus_wire import PlanReply, PlanRequest
 
 log = logging.getLogger(__name__)
 
@@ -35,14 +35,6 @@ GIVE_BACK_WITHIN_S = 10.0
 LONGEST_TIMER_S = 3600.0
 LAST_LOOK_S = 0.25
 """What the last reading of each GPU may take: its records end at an edge of the counter."""
-
-
-class StaleFence(Exception):
-    """A newer leader, or a newer push of the same one, was here already."""
-
-    def __init__(self, standing: Fence) -> None:
-        super().__init__(f"an older fence than the standing {standing.term}.{standing.revision}")
-        self.standing = standing
 
 
 class Agent:
@@ -138,8 +130,7 @@ class Agent:
     async def put_plans(self, request: PlanRequest) -> PlanReply:
         """Make these the plans of this node, and say what came of each. Raises `StaleFence`."""
         async with self._planning:
-            if is_older(request.fence, self.standing.fence):
-                raise StaleFence(self.standing.fence)
+            check(request.fence, self.standing.fence)
             with contextlib.suppress(JournalFailed):  # shows in readiness, and as a refusal wherever it matters
                 await asyncio.to_thread(self.journal.raise_fence, request.fence)
             await self._refresh_owners()
@@ -191,10 +182,7 @@ class Agent:
         return {visits[visit] for visit in pending}
 
     def _visited(self, post: Post, visit: Visit) -> None:
-        if visit.settled is not None and visit.settled.written_at is not None:
-            self.tally.wrote(post.uuid, visit, self.standing.followed.get(post.uuid))
-        if visit.settled is not None and visit.settled.overridden:
-            self.tally.overrides.labels(gpu=post.uuid).inc()
+        self.tally.visited(post.uuid, visit, self.standing.followed.get(post.uuid))
 
     def _sampled(self, post: Post, sample: Sample) -> None:
         self.meter.take(post.board, sample)
@@ -264,7 +252,14 @@ class Agent:
             gpu = board.uuid
             log.info("GPU %s: %s", gpu, board.product)
             self.posts[gpu] = Post(
-                board, self._driver, self.journal, self.clock, partial(self._aim, gpu), self._visited, self._sampled
+                board,
+                self._driver,
+                self.journal,
+                self.clock,
+                partial(self._aim, gpu),
+                self._visited,
+                self._sampled,
+                yields=self.settings.foreign_writes == "Yield",
             )
         self._tell_owners()
 

@@ -10,9 +10,10 @@ from datetime import datetime
 from aiohttp import web
 from pydantic import ValidationError
 
-from carbonzeus_agent.agent import Agent, StaleFence
+from carbonzeus_agent.agent import Agent
 from carbonzeus_agent.ledger import LedgerFailed
 from carbonzeus_agent.outlook import node_state
+from carbonzeus_agent.plans import StaleFence
 from carbonzeus_wire import PlanReply, PlanRequest
 
 log = logging.getLogger(__name__)

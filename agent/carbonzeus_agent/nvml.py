@@ -76,6 +76,10 @@ class Reading:
 class Driver(Protocol):
     """What the agent asks of a driver; `Nvml` is the real one."""
 
+    @property
+    def loads(self) -> int:
+        """Counts how often the driver was found anew: it rises when it was reloaded, and has forgotten what was set."""
+
     def uuids(self) -> tuple[str, ...]: ...
     def board(self, uuid: str) -> Board: ...
     def limit_w(self, uuid: str) -> float: ...
@@ -123,6 +127,10 @@ class Nvml:
         self._handles: dict[str, object] = {}
         self._opened = 0
         """Counts the initialisations, so that of many threads that meet a reload one reopens."""
+
+    @property
+    def loads(self) -> int:
+        return self._opened
 
     def uuids(self) -> tuple[str, ...]:
         """The GPUs of this machine, in the driver's order."""

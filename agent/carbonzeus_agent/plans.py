@@ -22,6 +22,8 @@ class Aim:
     """None: the reference limit."""
     ahead_w: frozenset[float] = frozenset()
     """Every limit that the plan may ask for, so that the journal can name them all beforehand."""
+    pod_uid: str = ""
+    """Whose plan it is."""
 
 
 RELEASE = Aim()
@@ -33,6 +35,20 @@ BEGINNING = Fence(term=0, revision=0)
 def is_older(fence: Fence, standing: Fence) -> bool:
     """Whether a request with `fence` comes too late. The same fence again is the same request again."""
     return (fence.term, fence.revision) < (standing.term, standing.revision)
+
+
+class StaleFence(Exception):
+    """A newer leader, or a newer push of the same one, was here already."""
+
+    def __init__(self, standing: Fence) -> None:
+        super().__init__(f"an older fence than the standing {standing.term}.{standing.revision}")
+        self.standing = standing
+
+
+def check(fence: Fence, standing: Fence) -> None:
+    """Raises `StaleFence` where a request with `fence` comes too late."""
+    if is_older(fence, standing):
+        raise StaleFence(standing)
 
 
 def limit_at(plan: PodPlan, now: datetime) -> float | None:
@@ -92,7 +108,8 @@ class Standing:
         plan = self.followed.get(gpu)
         if plan is None or plan.mode != "Enforce" or not self.leased(boot_s):
             return RELEASE
-        return Aim(planned=True, limit_w=limit_at(plan, self.time(utc, boot_s)), ahead_w=self.ahead_w[plan.pod])
+        limit_w = limit_at(plan, self.time(utc, boot_s))
+        return Aim(planned=True, limit_w=limit_w, ahead_w=self.ahead_w[plan.pod], pod_uid=plan.pod_uid)
 
     def next_switch(self, now: datetime) -> datetime | None:
         """The first instant after `now` at which any GPU changes its limit."""

@@ -79,6 +79,8 @@ class Post:
         aim: Callable[[], Aim],
         on_visit: Callable[[Post, Visit], None],
         on_sample: Callable[[Post, Sample], None],
+        *,
+        yields: bool = False,
     ) -> None:
         self.board = board
         self.latest: Visit | None = None
@@ -90,7 +92,7 @@ class Post:
         self._aim = aim
         self._on_visit = on_visit
         self._on_sample = on_sample
-        self._actuator = Actuator(board, driver, journal, clock)
+        self._actuator = Actuator(board, driver, journal, clock, yields=yields)
         self._worker: Worker[Visit] = Worker(f"gpu-{board.uuid[-8:]}", self._visit, clock)
         self._asked: asyncio.Future[Visit] | None = None
         self._sharp = True
@@ -143,7 +145,10 @@ class Post:
             faults.append(Fault("Hung", f"a driver call has not come back for {busy_s:.0f} s"))
         elif self.latest is not None:
             faults += _faults_of(self.latest, self._unread)
-        if self._overridden_s is not None and self._clock.boot_s() - self._overridden_s < OVERRIDE_SHOWN_S:
+        lately = self._overridden_s is not None and self._clock.boot_s() - self._overridden_s < OVERRIDE_SHOWN_S
+        if self._settled is not None and self._settled.yielded:
+            faults.append(Fault("LimitOverridden", self._settled.message.partition(": ")[2], disables=False))
+        elif lately:
             faults.append(
                 Fault("LimitOverridden", "somebody else set the limit within the last minute", disables=False)
             )
@@ -242,4 +247,6 @@ def _faults_of(visit: Visit, unread: DriverError | None) -> list[Fault]:
     settled = visit.settled
     if settled is None or settled.outcome is not Outcome.FAULT or settled.refusal is RefusalReason.NOT_SUPPORTED:
         return []
+    if settled.yielded:
+        return []  # not a limit that would not take
     return [Fault(str(settled.refusal or "LimitNotTaken"), settled.message)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -49,6 +49,10 @@ class Settings(BaseSettings):
 
     nvml_seconds: float = Field(default=5, gt=0, le=60)
     """A driver call that takes longer than this counts as hung [s]: a fault of its GPU, and of no other."""
+
+    foreign_writes: Literal["Reassert", "Yield"] = "Reassert"
+    """What follows when somebody else sets the limit of a GPU under a plan: the plan's is set again, or the GPU is left alone
+    until its pod ends or the lease does. Either way it is told as `LimitOverridden`."""
 
     retention_days: float = Field(default=35, gt=0, le=400)
     """How long closed energy records are kept for the operator to fetch."""

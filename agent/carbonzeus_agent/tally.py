@@ -43,11 +43,16 @@ class Tally:
             registry=self.registry,
         )
 
-    def wrote(self, gpu: str, visit: Visit, plan: PodPlan | None) -> None:
-        """Count a visit that wrote a limit."""
-        assert visit.settled is not None
+    def visited(self, gpu: str, visit: Visit, plan: PodPlan | None) -> None:
+        """Count what a visit wrote, and what it found set by somebody else."""
+        if visit.settled is None:
+            return
+        if visit.settled.overridden:
+            self.overrides.labels(gpu=gpu).inc()
+        if visit.settled.written_at is None:
+            return
         self.writes.labels(gpu=gpu, outcome=str(visit.settled.outcome)).inc()
-        if plan is None or visit.settled.written_at is None or visit.aim.limit_w is None:
+        if plan is None or visit.aim.limit_w is None:
             return
         at = visit.settled.written_at
         index = bisect_right(plan.steps, at, key=lambda step: step.at)

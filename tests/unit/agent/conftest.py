@@ -43,6 +43,7 @@ class FakeDriver:
 
     def __init__(self, *gpus: str) -> None:
         self.gpus = list(gpus)
+        self.loads = 1
         self.limits = dict.fromkeys(gpus, 300.0)
         self.energy = dict.fromkeys(gpus, 5_000_000)
         self.writes: list[tuple[str, float]] = []
