@@ -40,7 +40,7 @@ async def run(settings: Settings) -> bool:
             Nvml(),
             clock,
             journal=Journal(settings.state_dir / "journal.db"),
-            ledger=Ledger(settings.state_dir / "ledger.db", settings.retention),
+            ledger=Ledger(settings.state_dir / "ledger.db", settings.retention, settings.ledger_max_bytes),
             pod_resources=pod_resources,
             scraper=scraper,
         )

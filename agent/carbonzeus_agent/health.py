@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from aiohttp import web
 from prometheus_client import ProcessCollector, generate_latest
-from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from carbonzeus_agent.agent import Agent
@@ -82,6 +82,11 @@ class _Now(Collector):
         )
         yield GaugeMetricFamily(
             "carbonzeus_agent_ledger_last_seq", "Number of the newest energy record.", agent.ledger.last_seq
+        )
+        yield CounterMetricFamily(
+            "carbonzeus_agent_ledger_dropped_records",
+            "Energy records given up before their time because the ledger had reached its cap.",
+            agent.ledger.dropped,
         )
         yield GaugeMetricFamily(
             "carbonzeus_agent_progress_failing", "Pods whose progress is not read.", len(agent.meter.scrape_failures())

@@ -19,6 +19,7 @@ from typing import TypeVar
 
 from carbonzeus_agent.database import open_database
 from carbonzeus_agent.records import Closed, Owner
+from carbonzeus_agent.room import Dropped, file_bytes, make_room
 from carbonzeus_wire import EnergyRecord
 
 log = logging.getLogger(__name__)
@@ -36,6 +37,10 @@ CREATE TABLE IF NOT EXISTS unfinished (
 CREATE TABLE IF NOT EXISTS ledger (id TEXT NOT NULL) STRICT;
 """
 _ADD = "INSERT INTO record (gpu, end_s, body) VALUES (?, ?, ?)"
+_ROW_BYTES = 200
+"""What a row takes beside its text, in the table and both indices."""
+_PAGES_BYTES = 16 * 4096
+"""What a commit takes beside its rows, where pages have to be split."""
 
 
 class LedgerFailed(Exception):
@@ -82,14 +87,17 @@ class Resume:
 class Ledger:
     """The ledger of one node. `open` first; all methods are for the event loop."""
 
-    def __init__(self, path: Path, retention: timedelta) -> None:
+    def __init__(self, path: Path, retention: timedelta, cap_bytes: int) -> None:
         self._path = path
         self._retention = retention
+        self._cap_bytes = cap_bytes
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="ledger")
         self._connection: sqlite3.Connection | None = None
         self._swept_s = 0.0
         self.id = ""
         self.last_seq = 0
+        self.dropped = 0
+        """How many records this process has given up before their time, for want of room."""
 
     async def open(self) -> dict[str, Resume]:
         """Open, take over what a killed agent left unfinished, and say where each GPU's records end."""
@@ -136,6 +144,9 @@ class Ledger:
                 "INSERT INTO record (gpu, end_s, body) SELECT gpu, end_s, body FROM unfinished ORDER BY gpu, place"
             )
             connection.execute("DELETE FROM unfinished")
+            dropped = make_room(connection, self._cap_bytes, 0)
+        self._say(dropped)
+        self._shrink(connection)
         self.last_seq = self._newest(connection)
         newest = connection.execute("SELECT body FROM record WHERE seq IN (SELECT max(seq) FROM record GROUP BY gpu)")
         records = [EnergyRecord.model_validate_json('{"seq":1,' + body[1:]) for (body,) in newest]
@@ -145,8 +156,11 @@ class Ledger:
         connection = self._connect()
         # Numbers that the operator has seen must outlive a lost power supply; what is unfinished need only outlive us.
         connection.execute(f"PRAGMA synchronous={'FULL' if rows else 'NORMAL'}")
+        texts = [row[2] for row in rows] + [row[3] for row in open_rows]
+        incoming_bytes = _PAGES_BYTES + sum(len(text) + _ROW_BYTES for text in texts)
         try:
             with _Transaction(connection):
+                dropped = make_room(connection, self._cap_bytes, incoming_bytes)
                 connection.executemany(_ADD, rows)
                 connection.execute("DELETE FROM unfinished")
                 connection.executemany("INSERT INTO unfinished VALUES (?, ?, ?, ?)", open_rows)
@@ -157,6 +171,7 @@ class Ledger:
             connection.close()
             self._connection = None  # damaged: opened anew, and set aside, at the next try
             raise
+        self._say(dropped)
         if rows:
             self.last_seq = self._newest(connection)
 
@@ -165,6 +180,22 @@ class Ledger:
         if abs(now_s - self._swept_s) >= 3600:
             self._swept_s = now_s
             connection.execute("DELETE FROM record WHERE end_s < ?", (now_s - self._retention.total_seconds(),))
+
+    def _say(self, dropped: Dropped | None) -> None:
+        if dropped is not None:
+            self.dropped += dropped.records
+            log.warning(
+                "%s has reached its cap of %g MB: the %d oldest records are gone, which end by %s",
+                *(self._path, self._cap_bytes / 1e6, dropped.records, dropped.upto.isoformat()),
+            )
+
+    def _shrink(self, connection: sqlite3.Connection) -> None:
+        """A cap that was lowered holds for the file as well."""
+        if file_bytes(connection) > self._cap_bytes:
+            try:
+                connection.execute("VACUUM")
+            except sqlite3.OperationalError as error:  # no room for the copy: it stays as large, and grows no more
+                log.warning("%s is larger than its cap and cannot be made smaller: %s", self._path, error)
 
     def _page(self, after: int, limit: int, since_s: float) -> str:
         connection = self._connect()

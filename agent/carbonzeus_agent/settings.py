@@ -57,6 +57,9 @@ class Settings(BaseSettings):
     retention_days: float = Field(default=35, gt=0, le=400)
     """How long closed energy records are kept for the operator to fetch."""
 
+    ledger_max_megabytes: float = Field(default=512, ge=1, le=1_000_000)
+    """How large the file of the energy records may grow [10^6 bytes]; then the oldest go before their time."""
+
     requests_per_second: float = Field(default=50, ge=1, le=10_000)
     """How many connections and requests one address may make on average over four seconds; of more it is told to wait."""
 
@@ -69,3 +72,7 @@ class Settings(BaseSettings):
     @property
     def retention(self) -> timedelta:
         return timedelta(days=self.retention_days)
+
+    @property
+    def ledger_max_bytes(self) -> int:
+        return round(self.ledger_max_megabytes * 1e6)

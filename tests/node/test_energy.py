@@ -189,6 +189,11 @@ def test_lost_disk_starts_a_new_ledger(stage: Stage, make_agent: Callable[..., A
     stage.waits(agent.energy, "records are written again")
 
 
+def test_records_given_up_for_room_are_counted(agent: AgentProcess) -> None:
+    """None, on a node whose ledger is far from its cap."""
+    assert "carbonzeus_agent_ledger_dropped_records_total 0.0" in agent.metrics()
+
+
 def _steps_at(marks: Iterable[Progress], at: datetime) -> float:
     """Steps done at `at`, straight lines between the truth's lines."""
     before = None

@@ -37,7 +37,7 @@ async def make_ledger(tmp_path: Path) -> AsyncIterator[Callable[..., Ledger]]:
     ledgers: list[Ledger] = []
 
     def make(retention: timedelta = timedelta(days=35)) -> Ledger:
-        ledgers.append(Ledger(tmp_path / "ledger.db", retention))
+        ledgers.append(Ledger(tmp_path / "ledger.db", retention, 10**9))
         return ledgers[-1]
 
     yield make
@@ -149,7 +149,7 @@ async def test_damage_found_while_running_starts_a_new_ledger(
 async def test_folder_that_cannot_be_made_is_an_error_with_its_name(tmp_path: Path) -> None:
     """The agent asks again later."""
     (tmp_path / "state").write_text("a file")
-    ledger = Ledger(tmp_path / "state" / "ledger.db", timedelta(days=1))
+    ledger = Ledger(tmp_path / "state" / "ledger.db", timedelta(days=1), 10**9)
     with pytest.raises(LedgerFailed, match="state"):
         await ledger.open()
     await ledger.close()

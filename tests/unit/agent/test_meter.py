@@ -54,7 +54,7 @@ class Rig:
     def __init__(self, folder: Path, clock: FakeClock) -> None:
         self.clock = clock
         self.scraper = FakeScraper(clock)
-        self.ledger = Ledger(folder / "ledger.db", timedelta(days=35_000))
+        self.ledger = Ledger(folder / "ledger.db", timedelta(days=35_000), 10**9)
         settings = Settings(node_name="node", pod_ip="127.0.0.1", state_dir=folder, record_seconds=10, sample_seconds=1)
         self.meter = Meter(self.ledger, self.scraper, clock, settings)  # type: ignore[arg-type]
 
