@@ -101,15 +101,24 @@ class JobCurve:
 
     def settings(self, r: Floats) -> Settings:
         """What to hold for n wanted throughputs; FULL: the highest limits, even where lower ones seem as fast."""
+        limits_w = self._whole_limits(r)
+        return Settings(limits_w, self._reached(limits_w), _watts(self.groups, self.overhead, limits_w))
+
+    def held(self, r: Floats) -> Floats:
+        """The throughputs of the `settings` for n wanted ones."""
+        return self._reached(self._whole_limits(r))
+
+    def _whole_limits(self, r: Floats) -> Floats:
         limits_w = _limits(self.groups, r)
         highest = np.array([[group.curve.highest.limit_w] for group in self.groups])
         # A hair above a whole watt is rounding noise, not a wish for the next one.
-        limits_w = np.where(r >= FULL, highest, np.minimum(np.ceil(limits_w - 1e-6), highest))
-        reached = [
-            np.interp(row, group.curve.columns[0], group.curve.columns[2])
-            for row, group in zip(limits_w, self.groups, strict=True)
-        ]
-        return Settings(limits_w, np.min(reached, axis=0), _watts(self.groups, self.overhead, limits_w))
+        return np.where(r >= FULL, highest, np.minimum(np.ceil(limits_w - 1e-6), highest))
+
+    def _reached(self, limits_w: Floats) -> Floats:
+        columns = [group.curve.columns for group in self.groups]
+        reached = [np.interp(row, limits, r) for row, (limits, _, r) in zip(limits_w, columns, strict=True)]
+        slowest: Floats = np.min(reached, axis=0)
+        return slowest
 
     def named(self, *limits_w: float) -> Mapping[str, float]:
         """Limits by product, from one for each in the order of `products`."""

@@ -206,7 +206,7 @@ def _by_bound(
     starts_s, r = split_mixes(
         curve, ahead.start_s[:count], ahead.seconds[:count], wanted[:count], may_split=~ahead.gap[:count]
     )
-    return outlook, _closed(begin_s, repaying_r, starts_s, curve.settings(r).r, outlook.forecast_end_s, hold_r)
+    return outlook, _closed(begin_s, repaying_r, starts_s, curve.held(r), outlook.forecast_end_s, hold_r)
 
 
 def _closed(begin_s: float, first_r: float, starts_s: Floats, r: Floats, end_s: float, hold_r: float) -> Pieces:
@@ -226,7 +226,7 @@ def _by_weight(curve: JobCurve, outlook: Outlook, knob: WeightKnob) -> Pieces:
     intensity = outlook.gco2_per_kwh[:count]
     worst = float(intensity.max()) if count else outlook.mean
     r = _weighed(curve, knob, np.append(intensity, outlook.mean), worst)
-    held = curve.settings(r[:-1]).r
+    held = curve.held(r[:-1])
     return _closed(0.0, FULL, outlook.start_s[:count], held, outlook.forecast_end_s, float(r[-1]))
 
 

@@ -93,14 +93,14 @@ def for_known(task: Task, outlook: Outlook, work_s: float) -> tuple[Outlook, Flo
     done_s = np.append(0.0, np.cumsum(task.ceiling(outlook) * outlook.seconds))
     soonest_s = float(np.interp(work_s, done_s, edges_s))
     ends_s = np.append(soonest_s, edges_s[edges_s > soonest_s])
-    promised = np.full(len(ends_s), -np.inf)
+    promised = _promise(task, outlook, end, ends_s)
     for reach in REACHES:
-        ends_s, promised = _higher(ends_s, promised, _promise(task, outlook, end, ends_s))
         likely = int(np.argmin(promised))
         if promised[likely] >= least.cost - NEARLY * abs(least.cost):
             break
         end = _ending_at(task, outlook, work_s, least.end_s + reach * (float(ends_s[likely]) - least.end_s))
         least = min(least, end, key=lambda end: end.cost)
+        ends_s, promised = _higher(ends_s, promised, _promise(task, outlook, end, ends_s))
     return least.outlook, least.wanted
 
 
