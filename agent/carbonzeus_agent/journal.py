@@ -20,7 +20,7 @@ from pathlib import Path
 
 from pydantic import TypeAdapter
 
-from carbonzeus_agent.database import Opened, open_database
+from carbonzeus_agent.database import Opened, open_database, version
 from carbonzeus_agent.plans import BEGINNING
 from carbonzeus_wire import Fence
 
@@ -30,6 +30,8 @@ SCHEMA = """
 CREATE TABLE IF NOT EXISTS entry (gpu TEXT PRIMARY KEY, prior_w REAL NOT NULL, ours_w TEXT NOT NULL) STRICT;
 CREATE TABLE IF NOT EXISTS fence (id INTEGER PRIMARY KEY CHECK (id = 1), term INTEGER NOT NULL, revision INTEGER NOT NULL) STRICT;
 """
+VERSION = 1
+"""Of the schema; a file without one is not finished."""
 _KEEP = "INSERT OR REPLACE INTO entry VALUES (?, ?, ?)"
 TOLERANCE_W = 1.0
 """Boards round limits; two that differ by less are the same."""
@@ -72,7 +74,7 @@ class Journal:
         self.failure: str | None = None
         """Why the last write failed; None while all is well."""
         self.lost: str | None = None
-        """Both files were damaged: a GPU below its default limit may have been left so by us, and nobody knows its prior limit."""
+        """Neither file could be used: a GPU below its default limit may have been left so by us, and nobody knows its prior limit."""
         self._twin = path.with_suffix(".json")
         try:
             with self._lock:
@@ -127,9 +129,9 @@ class Journal:
 
     def _connect(self) -> sqlite3.Connection:
         if self._connection is None:
-            opened = open_database(self._path, SCHEMA)
+            opened = open_database(self._path, SCHEMA, newest=VERSION)
             connection = opened.connection
-            if connection.execute("PRAGMA user_version").fetchone() == (0,):
+            if not version(connection):
                 self._salvage(opened)
             for gpu, prior_w, ours_w in connection.execute("SELECT gpu, prior_w, ours_w FROM entry"):
                 self._entries.setdefault(gpu, Entry(prior_w, frozenset(json.loads(ours_w))))
@@ -147,14 +149,14 @@ class Journal:
         except (OSError, ValueError) as error:
             if opened.set_aside is not None:
                 aside = opened.set_aside.name
-                self.lost = f"{self._path} was damaged and is set aside as {aside}, and its twin cannot be read"
+                self.lost = f"{self._path} could not be used and is set aside as {aside}, and its twin cannot be read"
                 log.error("prior limits are lost: %s: %s", self.lost, error)  # noqa: TRY400 - the trace tells nothing more
         if self._entries:
             log.warning("%d prior limits were taken over from %s", len(self._entries), self._twin)
         connection = opened.connection
         connection.execute("BEGIN IMMEDIATE")
         connection.executemany(_KEEP, [_row(gpu, entry) for gpu, entry in self._entries.items()])
-        connection.execute("PRAGMA user_version = 1")
+        connection.execute(f"PRAGMA user_version = {VERSION}")
         connection.execute("COMMIT")
 
     @contextlib.contextmanager

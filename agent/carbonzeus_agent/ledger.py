@@ -17,7 +17,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TypeVar
 
-from carbonzeus_agent.database import open_database
+from carbonzeus_agent.database import open_database, version
 from carbonzeus_agent.records import Closed, Owner
 from carbonzeus_agent.room import Dropped, file_bytes, make_room
 from carbonzeus_wire import EnergyRecord
@@ -36,6 +36,9 @@ CREATE TABLE IF NOT EXISTS unfinished (
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS ledger (id TEXT NOT NULL) STRICT;
 """
+"""Version 1; files of the first releases bear no version, and are the same."""
+UPGRADES: tuple[str, ...] = ()
+"""Statements, each ended by a semicolon, that make version 2 of version 1, then 3 of 2, and so on."""
 _ADD = "INSERT INTO record (gpu, end_s, body) VALUES (?, ?, ?)"
 _ROW_BYTES = 200
 """What a row takes beside its text, in the table and both indices."""
@@ -128,7 +131,8 @@ class Ledger:
 
     def _connect(self) -> sqlite3.Connection:
         if self._connection is None:
-            connection = open_database(self._path, SCHEMA).connection
+            connection = open_database(self._path, SCHEMA, newest=1 + len(UPGRADES)).connection
+            _upgrade(connection)
             found = connection.execute("SELECT id FROM ledger").fetchone()
             self.id = found[0] if found else str(uuid.uuid4())
             if not found:
@@ -215,6 +219,17 @@ class Ledger:
         if self._connection is not None:
             self._connection.close()
             self._connection = None
+
+
+def _upgrade(connection: sqlite3.Connection) -> None:
+    """From the version that the file bears to the newest, one after the other, each whole or not at all."""
+    try:
+        for number, step in enumerate(("", *UPGRADES), start=1):
+            if number > version(connection):
+                connection.executescript(f"BEGIN IMMEDIATE; {step} PRAGMA user_version = {number}; COMMIT;")
+    except sqlite3.Error:
+        connection.close()  # and with it the transaction
+        raise
 
 
 class _Transaction:

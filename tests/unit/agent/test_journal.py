@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import sqlite3
 from pathlib import Path
 
 import pytest
@@ -122,4 +124,18 @@ def test_rounding_does_not_make_a_limit_foreign(tmp_path: Path) -> None:
     entry = journal.keep("GPU-1", 300, {187.4})
     assert entry.is_ours(187)
     assert not entry.is_ours(189)
+    journal.close()
+
+
+def test_journal_of_a_later_release_is_set_aside(tmp_path: Path) -> None:
+    """Its limits are taken over from the twin, where that can be read."""
+    path = tmp_path / "journal.db"
+    first = Journal(path)
+    first.keep("GPU-1", 300, {150})
+    first.close()
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        connection.execute("PRAGMA user_version = 99")
+    journal = Journal(path)
+    assert (journal.gpus(), journal.lost) == (("GPU-1",), None)
+    assert list(tmp_path.glob("journal.db.newer-*"))
     journal.close()
