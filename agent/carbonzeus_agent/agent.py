@@ -59,7 +59,7 @@ class Agent:
         self.ledger = ledger
         self.meter = Meter(ledger, scraper, clock, settings)
         self.journal = journal
-        self.discovery = Discovery(driver, clock, settings.nvml_seconds)
+        self.discovery = Discovery(driver, clock, settings.nvml_seconds, persistence=settings.persistence == "Enable")
         self.clock = clock
         self._driver = driver
         self._pod_resources = pod_resources

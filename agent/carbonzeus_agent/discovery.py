@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 
 from carbonzeus_agent.clock import Clock
 from carbonzeus_agent.nvml import Board, Driver, DriverError
@@ -16,20 +17,30 @@ EVERY_S = 30.0
 
 
 class Discovery:
-    """Looks for GPUs that came, or came back; those that went are noticed by their own visits."""
+    """Looks for GPUs that came, or came back; those that went are noticed by their own visits.
 
-    def __init__(self, driver: Driver, clock: Clock, patience_s: float) -> None:
+    Where asked to, it switches their persistence mode on: once after each load of the driver, so that whoever switches it off
+    later has the last word.
+    """
+
+    def __init__(self, driver: Driver, clock: Clock, patience_s: float, *, persistence: bool = False) -> None:
         self.failure: str | None = "not asked yet"
         """Why not all GPUs can be listed; None while they can."""
         self._driver = driver
         self._clock = clock
         self._patience_s = patience_s
+        self._persistence = persistence
+        self._persisted: dict[str, int] = {}
+        """The load of the driver since which persistence mode has been on, by GPU."""
+        self._loads = 0
         self._worker: Worker[tuple[list[Board], list[str]]] = Worker("discovery", self._list, clock)
         self._done_s: float | None = None
 
     @property
     def due(self) -> bool:
-        return self._done_s is None or self._clock.boot_s() - self._done_s >= EVERY_S
+        if self._done_s is None or self._driver.loads != self._loads:
+            return True
+        return self._clock.boot_s() - self._done_s >= EVERY_S
 
     async def look(self) -> list[Board]:
         """The boards that say what they are; none where the driver does not answer in time."""
@@ -37,6 +48,7 @@ class Discovery:
         if hung_s:
             self.failure = f"listing the GPUs has not come back for {hung_s:.0f} s"
             return []
+        loads = self._driver.loads  # before: a load that comes meanwhile is a reason to look again
         search = self._worker.request()
         done, _ = await asyncio.wait([search], timeout=self._patience_s)
         if not done:
@@ -48,6 +60,7 @@ class Discovery:
             problems = [str(error)]
         else:
             self._done_s = self._clock.boot_s()
+            self._loads = loads
         failure = "; ".join(problems) or None
         if failure is not None and failure != self.failure:
             log.warning("not all GPUs can be listed: %s", failure)
@@ -63,7 +76,25 @@ class Discovery:
         problems: list[str] = []
         for gpu in self._driver.uuids():
             try:
-                boards.append(self._driver.board(gpu))
+                boards.append(self._persist(self._driver.board(gpu)))
             except DriverError as error:
                 problems.append(str(error))
         answer((boards, problems))
+
+    def _persist(self, board: Board) -> Board:
+        """In the thread: with persistence mode on, if we are to see to it and can."""
+        loads = self._driver.loads
+        if not self._persistence or self._persisted.get(board.uuid) == loads:
+            return board
+        failure = "the driver said yes, and it stayed off"
+        if board.persistent is False:
+            try:
+                self._driver.enable_persistence(board.uuid)
+                board = self._driver.board(board.uuid)
+            except DriverError as error:
+                failure = str(error)
+        if board.persistent is False:
+            log.warning("%s: persistence mode is off: %s", board.uuid, failure)
+            return replace(board, persistence_failure=failure)
+        self._persisted[board.uuid] = loads
+        return board

@@ -59,6 +59,8 @@ class Board:
     """MIG mode is on: the power limit is shared by its instances."""
     persistent: bool | None = None
     """Persistence mode: without it the driver lets go of a board that nobody uses, and forgets its limit."""
+    persistence_failure: str | None = None
+    """Why it could not be switched on, where the agent was asked to."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +86,7 @@ class Driver(Protocol):
     def board(self, uuid: str) -> Board: ...
     def limit_w(self, uuid: str) -> float: ...
     def set_limit_w(self, uuid: str, limit_w: float) -> None: ...
+    def enable_persistence(self, uuid: str) -> None: ...
     def energy_mj(self, uuid: str) -> int: ...
     def read(self, uuid: str) -> Reading: ...
 
@@ -167,6 +170,11 @@ class Nvml:
         self._ask(
             uuid, "setting the power limit", lambda handle: pynvml.nvmlDeviceSetPowerManagementLimit(handle, milliwatts)
         )
+
+    def enable_persistence(self, uuid: str) -> None:
+        """Switch persistence mode on, until the driver is unloaded."""
+        on = pynvml.NVML_FEATURE_ENABLED
+        self._ask(uuid, "switching persistence mode on", lambda handle: pynvml.nvmlDeviceSetPersistenceMode(handle, on))
 
     def energy_mj(self, uuid: str) -> int:
         """Energy since the driver was loaded [mJ]; boards move this counter every 20 to 100 ms."""

@@ -153,9 +153,10 @@ class Post:
                 Fault("LimitOverridden", "somebody else set the limit within the last minute", disables=False)
             )
         if self.board.persistent is False:
-            faults.append(
-                Fault("PersistenceOff", "the driver forgets the limit when nobody uses the GPU", disables=False)
-            )
+            failure = self.board.persistence_failure
+            why = "" if failure is None else f"; switching it on failed: {failure}"
+            told = f"the driver forgets the limit when nobody uses the GPU{why}"
+            faults.append(Fault("PersistenceOff", told, disables=False))
         return tuple(faults)
 
     def stop(self) -> None:

@@ -54,6 +54,9 @@ class Settings(BaseSettings):
     """What follows when somebody else sets the limit of a GPU under a plan: the plan's is set again, or the GPU is left alone
     until its pod ends or the lease does. Either way it is told as `LimitOverridden`."""
 
+    persistence: Literal["Report", "Enable"] = "Report"
+    """Whether a GPU without persistence mode is only told of, or has it switched on at the start and after each load of the driver."""
+
     retention_days: float = Field(default=35, gt=0, le=400)
     """How long closed energy records are kept for the operator to fetch."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections import defaultdict
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -44,6 +45,9 @@ class FakeDriver:
     def __init__(self, *gpus: str) -> None:
         self.gpus = list(gpus)
         self.loads = 1
+        self.persistent: dict[str, bool | None] = dict.fromkeys(gpus, True)
+        self.persistence_asked: list[str] = []
+        self.persistence_error: DriverError | None = None
         self.limits = dict.fromkeys(gpus, 300.0)
         self.energy = dict.fromkeys(gpus, 5_000_000)
         self.writes: list[tuple[str, float]] = []
@@ -60,7 +64,14 @@ class FakeDriver:
 
     def board(self, uuid: str) -> Board:
         self._ask(uuid)
-        return board(uuid)
+        return replace(board(uuid), persistent=self.persistent[uuid])
+
+    def enable_persistence(self, uuid: str) -> None:
+        self.persistence_asked.append(uuid)
+        if self.persistence_error is not None:
+            raise self.persistence_error
+        if not self.ignores:
+            self.persistent[uuid] = True
 
     def limit_w(self, uuid: str) -> float:
         self._ask(uuid)
