@@ -48,7 +48,6 @@ class Discovery:
         if hung_s:
             self.failure = f"listing the GPUs has not come back for {hung_s:.0f} s"
             return []
-        loads = self._driver.loads  # before: a load that comes meanwhile is a reason to look again
         search = self._worker.request()
         done, _ = await asyncio.wait([search], timeout=self._patience_s)
         if not done:
@@ -60,7 +59,7 @@ class Discovery:
             problems = [str(error)]
         else:
             self._done_s = self._clock.boot_s()
-            self._loads = loads
+            self._loads = self._driver.loads
         failure = "; ".join(problems) or None
         if failure is not None and failure != self.failure:
             log.warning("not all GPUs can be listed: %s", failure)
