@@ -56,6 +56,10 @@ class Task:
         """(n) where the job may be slowed: not in gaps, and not where more power means less carbon."""
         return ~outlook.gap & (outlook.gco2_per_kwh > 0)
 
+    def slowest(self, outlook: Outlook) -> Floats:
+        """(n) the throughput where all is spent that can be."""
+        return np.where(self.open(outlook), self.curve.r[self.curve.hull[0]], self.ceiling(outlook))
+
     def spending(self, outlook: Outlook, budget_s: Floats, delay: Floats, gain: Floats) -> Spending:
         return spend(budget_s, np.where(self.open(outlook), outlook.seconds, 0.0), delay, gain)
 
@@ -85,14 +89,13 @@ def for_known(task: Task, outlook: Outlook, work_s: float) -> tuple[Outlook, Flo
     if work_s <= _NOTHING_S or not len(outlook.seconds):
         return outlook.cut(begin_s), np.empty(0)
     latest_s = begin_s + max((work_s + task.credit_s) / task.floor_r, work_s / task.curve.top_r)
+    latest_s = min(latest_s, _done_at(outlook, task.slowest(outlook), work_s))
     outlook = outlook.cut(latest_s)
     end = least = _ending_at(task, outlook, work_s, latest_s)
     if outlook.end_s < latest_s - _NOTHING_S:
         return least.outlook, least.wanted
-    edges_s = np.append(outlook.start_s, latest_s)
-    done_s = np.append(0.0, np.cumsum(task.ceiling(outlook) * outlook.seconds))
-    soonest_s = float(np.interp(work_s, done_s, edges_s))
-    ends_s = np.append(soonest_s, edges_s[edges_s > soonest_s])
+    soonest_s = min(_done_at(outlook, task.ceiling(outlook), work_s), latest_s)
+    ends_s = np.concatenate(([soonest_s], outlook.start_s[outlook.start_s > soonest_s], [latest_s]))
     promised = _promise(task, outlook, end, ends_s)
     for reach in REACHES:
         likely = int(np.argmin(promised))
@@ -102,6 +105,12 @@ def for_known(task: Task, outlook: Outlook, work_s: float) -> tuple[Outlook, Flo
         least = min(least, end, key=lambda end: end.cost)
         ends_s, promised = _higher(ends_s, promised, _promise(task, outlook, end, ends_s))
     return least.outlook, least.wanted
+
+
+def _done_at(outlook: Outlook, r: Floats, work_s: float) -> float:
+    """When so much work is done at throughputs r [s after now]; infinity where the outlook ends before."""
+    done_s = np.append(0.0, np.cumsum(r * outlook.seconds))
+    return float(np.interp(work_s, done_s, np.append(outlook.start_s, outlook.end_s), right=np.inf))
 
 
 @dataclass(frozen=True, slots=True, eq=False)

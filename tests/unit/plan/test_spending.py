@@ -24,6 +24,17 @@ HOUR_S = 3600.0
 NOW = datetime.fromisoformat("2026-11-24T00:00:00+00:00")
 
 
+def laid_out(parts: Sequence[tuple[float, float | None]]) -> Outlook:
+    """Slots of (seconds, intensity), None for a gap."""
+    start, made = NOW, []
+    for seconds, value in parts:
+        end = start + timedelta(seconds=seconds)
+        if value is not None:
+            made.append(Interval(start, end, value))
+        start = end
+    return look_ahead(made, NOW, start - NOW)
+
+
 def task_of(curve: Curve, slowdown: float, credit_s: float, overhead: Overhead | None = None) -> Task:
     job = JobCurve.of({"GPU": Group(curve, 1)}, overhead or Overhead())
     return Task(job, 1 / (1 + slowdown), credit_s, job.best_held_r(1 / (1 + slowdown)))
@@ -35,40 +46,47 @@ def outlook_of(values: Sequence[float]) -> Outlook:
     return look_ahead(hours, NOW, step * len(values))
 
 
+Choices = list[tuple[float, float]]
+
+
+def choices(task: Task, outlook: Outlook, slot: int) -> Choices:
+    """(r, watts) that may be mixed in a slot: held in a gap, at full speed where burning costs nothing."""
+    job = task.curve
+    if outlook.gap[slot]:
+        return [(task.hold_r, float(task.hull_watts(np.array([task.hold_r]))[0]))]
+    open_ = outlook.gco2_per_kwh[slot] > 0
+    return [(float(job.r[vertex]), float(job.watts[vertex])) for vertex in (job.hull if open_ else job.hull[-1:])]
+
+
 def cost_of(task: Task, outlook: Outlook, wanted: Floats, work_s: float) -> float:
     """Watt-seconds times intensity until the work is done."""
-    job = task.curve
     done = np.cumsum(wanted * outlook.seconds)
     share = np.clip(1 - (done - work_s) / (wanted * outlook.seconds), 0, 1)
-    watts = np.interp(wanted, job.r[job.hull], job.watts[job.hull])
-    return float((watts * outlook.seconds * share) @ outlook.gco2_per_kwh)
+    return float((task.hull_watts(wanted) * outlook.seconds * share) @ outlook.gco2_per_kwh)
 
 
 def optimum(task: Task, outlook: Outlook, work_s: float) -> float:
-    """The least cost over all ends: in each slot time at each point of the hull, the last slot may be left."""
-    job, count = task.curve, len(task.curve.hull)
-    r, watts = job.r[job.hull], job.watts[job.hull]
+    """The least cost over all ends: in each slot time at each choice, the last slot may be left."""
     best = np.inf
     for slots in range(1, len(outlook.seconds) + 1):
+        columns = [(slot, choice) for slot in range(slots) for choice in choices(task, outlook, slot)]
         model = highspy.HighsLp()
-        model.num_col_, model.num_row_ = slots * count, 2 * slots + 1
+        model.num_col_, model.num_row_ = len(columns), 2 * slots + 1
         hours = outlook.seconds[:slots] / HOUR_S
-        model.col_cost_ = np.outer(outlook.gco2_per_kwh[:slots], watts).ravel()
-        model.col_lower_, model.col_upper_ = np.zeros(slots * count), np.full(slots * count, np.inf)
+        model.col_cost_ = np.array([outlook.gco2_per_kwh[slot] * watts for slot, (_, watts) in columns])
+        model.col_lower_, model.col_upper_ = np.zeros(len(columns)), np.full(len(columns), np.inf)
         shortest = hours.copy()
         shortest[-1] = 0.0
         owed = np.full(slots, -task.credit_s / HOUR_S)
         model.row_lower_ = np.concatenate((shortest, owed, [work_s / HOUR_S]))
         model.row_upper_ = np.concatenate((hours, np.full(slots, np.inf), [work_s / HOUR_S]))
-        columns: list[tuple[list[int], list[float]]] = []
-        for slot in range(slots):
-            for speed in r:
-                rows = [slot, *range(slots + slot, 2 * slots), 2 * slots]
-                columns.append((rows, [1.0, *[speed - task.floor_r] * (slots - slot), speed]))
+        rows = [[slot, *range(slots + slot, 2 * slots), 2 * slots] for slot, _ in columns]
         model.a_matrix_.format_ = highspy.MatrixFormat.kColwise
-        model.a_matrix_.start_ = np.concatenate(([0], np.cumsum([len(rows) for rows, _ in columns])))
-        model.a_matrix_.index_ = np.concatenate([rows for rows, _ in columns])
-        model.a_matrix_.value_ = np.concatenate([values for _, values in columns])
+        model.a_matrix_.start_ = np.cumsum([0, *(len(column) for column in rows)])
+        model.a_matrix_.index_ = np.concatenate(rows)
+        model.a_matrix_.value_ = np.concatenate(
+            [[1.0, *[r - task.floor_r] * (slots - slot), r] for slot, (r, _) in columns]
+        )
         solver = highspy.Highs()  # type: ignore[no-untyped-call]
         solver.silent()
         solver.passModel(model)
@@ -78,24 +96,40 @@ def optimum(task: Task, outlook: Outlook, work_s: float) -> float:
     return best
 
 
-@settings(max_examples=60)
+@settings(max_examples=settings().max_examples // 2)  # many linear programs each
 @given(
-    values=st.lists(st.floats(50, 900), min_size=14, max_size=14),
+    parts=st.lists(
+        st.tuples(
+            st.sampled_from([3600.0, 3600.0, 1800.0, 7200.0]),
+            st.floats(50, 900) | st.sampled_from([100.0, 300.0, 0.0, -20.0, None]),
+        ),
+        min_size=14,
+        max_size=14,
+    ),
     slowdown=st.sampled_from([0.01, 0.03, 0.1, 0.3]),
     credit_s=st.sampled_from([0.0, 60.0, 900.0]),
     hours=st.floats(0.5, 8),
     host_w=st.sampled_from([0.0, 200.0]),
+    minimum_w=st.sampled_from([150.0, 240.0, 300.0]),
 )
 def test_known_length_costs_what_the_best_end_costs(
-    values: list[float], slowdown: float, credit_s: float, hours: float, host_w: float
+    parts: list[tuple[float, float | None]],
+    slowdown: float,
+    credit_s: float,
+    hours: float,
+    host_w: float,
+    minimum_w: float,
 ) -> None:
-    """Exact, where all credit is spent and where an earlier end is better."""
+    """Exact, where all credit is spent and where an earlier end is better; with gaps, and curves that allow little."""
     points = [Point(150, 144.4, 0.608), Point(200, 179.2, 0.936), Point(250, 216.2, 0.983), Point(300, 244.3, 1.0)]
-    task = task_of(Curve.from_points(points, 300), slowdown, credit_s, Overhead(host_w_per_gpu=host_w))
-    whole, work_s = outlook_of(values), hours * HOUR_S
+    curve = Curve.from_points(points, 300, minimum_w=minimum_w)
+    task = task_of(curve, slowdown, credit_s, Overhead(host_w_per_gpu=host_w))
+    whole, work_s = laid_out(parts), hours * HOUR_S
     outlook, wanted = for_known(task, whole, work_s)
     assert np.all(np.cumsum((wanted - task.floor_r) * outlook.seconds) >= -credit_s - 1e-6)
-    assert cost_of(task, outlook, wanted, work_s) == pytest.approx(optimum(task, whole, work_s), rel=1.1e-6)
+    if outlook.end_s < whole.end_s:
+        best = optimum(task, whole, work_s)
+        assert cost_of(task, outlook, wanted, work_s) == pytest.approx(best, rel=1.1e-6, abs=1e-3)
 
 
 def test_job_ends_before_a_dirty_last_hour(a40: Curve) -> None:
