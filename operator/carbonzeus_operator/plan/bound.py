@@ -1,4 +1,17 @@
-"""The slowdown bound as arithmetic. Elapsed and work both count only while all workers of the job run."""
+"""The slowdown bound as arithmetic: elapsed <= (1 + slowdown) (work + grace) at every moment of a job's life.
+
+What it assumes, and what the tests of whole runs vary up to just there:
+
+* elapsed and work both count only while all workers of the job run, and work is measured, or bounded from below;
+* the curve overstates no limit's throughput by more than `r_error`, and at the reference limit the job runs at r = 1: it
+  is not slower for reasons that have nothing to do with limits;
+* no plan is followed for longer than `unseen_s` after the measurement it was made from;
+* a limit that is to rise does rise. One that does not fall costs savings only;
+* a job that stands still inside a plan, which goes on meanwhile, loses what the plan meant it to earn: up to
+  slowdown / (1 + slowdown) of that time. Where `r_error` is no smaller than that, the margin covers it.
+
+No forecast and no length of the job is among them: they decide what is saved, not what is kept.
+"""
 
 from __future__ import annotations
 

@@ -151,9 +151,10 @@ def static_plan(
     if isinstance(knob, WeightKnob):
         hold_r = float(_weighed(curve, knob, np.array([outlook.mean]), outlook.mean)[0])
         return _assemble(outlook, curve, knob, Pieces.of((0.0, hold_r)))
-    repaying_r, repaid_s = _repayment(curve, knob, minimum_dwell.total_seconds())
+    hold_r = curve.best_held_r(knob.floor_r)
+    repaying_r, repaid_s = _repayment(curve, knob, hold_r, minimum_dwell.total_seconds())
     nothing = np.empty(0)
-    pieces = _closed(repaid_s, repaying_r, nothing, nothing, 0.0, curve.best_held_r(knob.floor_r))
+    pieces = _closed(repaid_s, repaying_r, nothing, nothing, 0.0, hold_r)
     return _assemble(outlook, curve, knob, pieces)
 
 
@@ -172,11 +173,12 @@ def reference_plan(
     return _assemble(outlook, curve, knob, Pieces.of((0.0, FULL)))
 
 
-def _repayment(curve: JobCurve, knob: SlowdownKnob, minimum_s: float) -> tuple[float, float]:
+def _repayment(curve: JobCurve, knob: SlowdownKnob, hold_r: float, minimum_s: float) -> tuple[float, float]:
     """The throughput that repays negative credit, and when it is repaid [s from now].
 
     At the highest limits, so as fast as can be. A debt repaid sooner than a limit may change again is repaid in just
-    that time: else a breath of noise in the measured credit would send a job to full power for it.
+    that time, or at hold_r if that is faster: else a breath of noise in the measured credit would send a job to full
+    power for it.
     """
     debt_s, earning = max(-knob.credit_s, 0.0), curve.top_r - knob.floor_r
     if debt_s == 0:
@@ -184,7 +186,7 @@ def _repayment(curve: JobCurve, knob: SlowdownKnob, minimum_s: float) -> tuple[f
     if earning <= 0:
         return FULL, math.inf
     if debt_s < earning * minimum_s:
-        return knob.floor_r + debt_s / minimum_s, minimum_s
+        return max(knob.floor_r + debt_s / minimum_s, hold_r), minimum_s
     return FULL, debt_s / earning
 
 
@@ -193,7 +195,7 @@ def _by_bound(
 ) -> tuple[Outlook, Pieces]:
     """The pieces, and the outlook up to where they follow it."""
     hold_r = curve.best_held_r(knob.floor_r)
-    repaying_r, begin_s = _repayment(curve, knob, minimum_s)
+    repaying_r, begin_s = _repayment(curve, knob, hold_r, minimum_s)
     ahead = outlook.after(begin_s) if begin_s > 0 else outlook
     task = Task(curve, knob.floor_r, max(knob.credit_s, 0.0), hold_r)
     if isinstance(length, Known):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 
@@ -11,11 +10,12 @@ from hypothesis import settings
 
 from carbonzeus_operator.grid.series import Interval
 from carbonzeus_operator.plan.curve import Curve, Point
+from tests.unit.plan.strategies import THOROUGH
 
 # CARBONZEUS_THOROUGH=1: the numbers of examples that a release is judged by.
 settings.register_profile("quick", max_examples=200, deadline=None)
 settings.register_profile("thorough", max_examples=2_000, deadline=None)
-settings.load_profile("thorough" if os.environ.get("CARBONZEUS_THOROUGH") else "quick")
+settings.load_profile("thorough" if THOROUGH else "quick")
 
 # ResNet50, batch 128, on one A40: power limit [W], relative time, average power [W].
 # Source: ml-energy/zeus, traces of the NSDI'23 paper, Apache-2.0.
@@ -31,12 +31,6 @@ A40_RESNET50 = (
 NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 
 MakeForecast = Callable[..., list[Interval]]
-
-
-@pytest.fixture
-def thorough() -> bool:
-    """Whether to run the long versions."""
-    return bool(os.environ.get("CARBONZEUS_THOROUGH"))
 
 
 @pytest.fixture

@@ -1,14 +1,11 @@
-"""Whole plans: what is held when, and that the bound holds at every moment of every plan."""
+"""Whole plans: what is held when."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
-from itertools import pairwise
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from carbonzeus_operator.errors import InvalidSpec
 from carbonzeus_operator.grid.series import Interval
@@ -24,6 +21,7 @@ from carbonzeus_operator.plan.schedule import (
     static_plan,
 )
 from carbonzeus_operator.plan.survival import Known, Unknown
+from tests.unit.plan.test_every_plan import credit_path
 
 MakeForecast = Callable[..., list[Interval]]
 HOUR = timedelta(hours=1)
@@ -37,14 +35,6 @@ def fleet(a40: Curve) -> Mapping[str, Group]:
 def limits(plan: Plan) -> list[float]:
     """The limits of the only product, in time order."""
     return [next(iter(step.limits_w.values())) for step in plan.steps]
-
-
-def credit_path(plan: Plan) -> list[float]:
-    """The credit at every switch and long after the last: it is linear in between."""
-    instants = [step.at for step in plan.steps] + [plan.steps[-1].at + timedelta(days=30)]
-    path = [plan.credit_after(instant) for instant in instants]
-    assert None not in path
-    return [credit for credit in path if credit is not None]
 
 
 def test_dirty_hours_get_lower_limits(now: datetime, fleet: Mapping[str, Group], hourly: MakeForecast) -> None:
@@ -287,80 +277,3 @@ def test_naive_time_is_refused(fleet: Mapping[str, Group]) -> None:
     """Plans are made in UTC."""
     with pytest.raises(InvalidSpec, match="time zone"):
         make_plan(now=datetime(2026, 1, 1), forecast=[], fleet=fleet, knob=WeightKnob(0.5))  # noqa: DTZ001 on purpose
-
-
-@st.composite
-def curves(draw: st.DrawFn) -> Curve:
-    """Rising curves of two to eight points, some not convex, below a reference of 300 W."""
-    count = draw(st.integers(2, 8))
-    watts = sorted(draw(st.lists(st.integers(60, 299), min_size=count - 1, max_size=count - 1, unique=True)))
-    speeds = sorted(draw(st.lists(st.floats(0.2, 1.0), min_size=count, max_size=count)))
-    points = [Point(limit, 0.9 * limit, speed) for limit, speed in zip([*watts, 300], speeds, strict=True)]
-    minimum_w = draw(st.none() | st.floats(60, 300))
-    return Curve.from_points(points, 300, minimum_w=minimum_w)
-
-
-@st.composite
-def forecasts(draw: st.DrawFn) -> list[tuple[float, float, float]]:
-    """(gap before, length, intensity) in seconds, some of no length."""
-    part = st.tuples(
-        st.sampled_from([0.0, 0.0, 0.0, 0.0, 1_000.0]),
-        st.sampled_from([0.0, 20.0, 300.0, 1_800.0, 3_600.0]),
-        st.sampled_from([-20.0, 0.0, 200.0]) | st.floats(0, 900),
-    )
-    return draw(st.lists(part, max_size=40))
-
-
-def intervals(now: datetime, parts: Sequence[tuple[float, float, float]], offset_s: float) -> list[Interval]:
-    """Laid end to end, beginning `offset_s` before now."""
-    made, start = [], now - timedelta(seconds=offset_s)
-    for gap, seconds, value in parts:
-        start += timedelta(seconds=gap)
-        made.append(Interval(start, start + timedelta(seconds=seconds), value))
-        start = made[-1].end
-    return made
-
-
-@given(
-    curve=curves(),
-    parts=forecasts(),
-    slowdown=st.sampled_from([0.0, 0.01, 0.03, 0.1, 0.5]),
-    credit_s=st.sampled_from([0.0, 60.0]) | st.floats(-2_000, 5_000),
-    length=st.builds(Known, st.floats(0, 4e5)) | st.builds(Unknown, st.sampled_from([3_600.0, 86_400.0])),
-    dwell_s=st.sampled_from([0.0, 60.0, 900.0]),
-    offset_s=st.sampled_from([0.0, 700.0]),
-    host_w=st.sampled_from([0.0, 300.0]),
-)
-def test_every_plan_keeps_the_bound_at_every_moment(
-    curve: Curve,
-    parts: list[tuple[float, float, float]],
-    slowdown: float,
-    credit_s: float,
-    length: Known | Unknown,
-    dwell_s: float,
-    offset_s: float,
-    host_w: float,
-) -> None:
-    """Inside intervals too, for any curve, forecast, credit and dwell time; debts only shrink; and it ends safe."""
-    now = datetime.fromisoformat("2026-11-24T00:00:00+00:00")
-    plan = make_plan(
-        now=now,
-        forecast=intervals(now, parts, offset_s),
-        fleet={"GPU": Group(curve, 3)},
-        knob=SlowdownKnob(slowdown, credit_s),
-        length=length,
-        overhead=Overhead(host_w_per_gpu=host_w),
-        minimum_dwell=timedelta(seconds=dwell_s),
-    )
-    path = credit_path(plan)
-    tolerance = 1e-4  # of steps at whole microseconds
-    for before, after in pairwise(path):
-        assert after >= min(before, 0.0) - tolerance
-    assert plan.steps[-1].r >= 1 / (1 + slowdown) - 1e-9
-    assert plan.steps[0].at == now
-    for earlier, later in pairwise(plan.steps):
-        assert later.at - earlier.at >= timedelta(seconds=dwell_s) - timedelta(microseconds=2)
-        assert later.limits_w != earlier.limits_w
-    for step in plan.steps:
-        assert curve.lowest.limit_w <= step.limits_w["GPU"] <= curve.highest.limit_w
-        assert step.r == pytest.approx(curve.at(step.limits_w["GPU"])[1])
