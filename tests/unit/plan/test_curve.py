@@ -116,6 +116,9 @@ def test_limit_for_a_speed_on_a_flat_stretch_is_its_lowest_limit() -> None:
     curve = Curve.from_points([Point(100, 100, 50), Point(200, 180, 50), Point(300, 280, 100)], 300)
     assert curve.limit_for(0.5) == 100
     assert curve.limit_for(0.75) == 250
+    flat_on_top = Curve.from_points([Point(100, 100, 50), Point(200, 180, 100), Point(300, 280, 100)], 300)
+    assert flat_on_top.limit_for(1.0) == 200
+    assert flat_on_top.limit_for(1.5) == 300
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 import highspy
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -101,7 +101,7 @@ def optimum(task: Task, outlook: Outlook, work_s: float) -> float:
     parts=st.lists(
         st.tuples(
             st.sampled_from([3600.0, 3600.0, 1800.0, 7200.0]),
-            st.floats(50, 900) | st.sampled_from([100.0, 300.0, 0.0, -20.0, None]),
+            st.floats(50, 900) | st.sampled_from([50.0, 100.0, 300.0, 900.0, 0.0, -20.0, None]),
         ),
         min_size=14,
         max_size=14,
@@ -112,6 +112,7 @@ def optimum(task: Task, outlook: Outlook, work_s: float) -> float:
     host_w=st.sampled_from([0.0, 200.0]),
     minimum_w=st.sampled_from([150.0, 240.0, 300.0]),
 )
+@example([(3600.0, 50.0)] * 6 + [(3600.0, 422.0)] + [(3600.0, 50.0)] * 7, 0.1, 0.0, 8.0, 0.0, 150.0)
 def test_known_length_costs_what_the_best_end_costs(
     parts: list[tuple[float, float | None]],
     slowdown: float,
@@ -137,6 +138,13 @@ def test_job_ends_before_a_dirty_last_hour(a40: Curve) -> None:
     task = task_of(a40, 0.1, 0.0)
     outlook, _ = for_known(task, outlook_of([200] * 10 + [2_000] * 10), 9.5 * HOUR_S)
     assert outlook.end_s == 10 * HOUR_S
+
+
+def test_job_ends_when_it_is_done_even_where_burning_pays(a40: Curve) -> None:
+    """A curve that allows no slower run leaves no work for the hours of negative intensity."""
+    pinned = Curve.from_points([Point(p.limit_w, p.average_w, p.r) for p in a40.points], 300, minimum_w=300)
+    outlook, _ = for_known(task_of(pinned, 0.1, 900.0), outlook_of([200, 200, -50, -50]), 2 * HOUR_S)
+    assert outlook.end_s == pytest.approx(2 * HOUR_S)
 
 
 def test_job_takes_its_time_where_the_end_is_clean(a40: Curve) -> None:
