@@ -229,17 +229,21 @@ class Runs:
 
     def views(self, pods: Mapping[Key, Iterable[Pod]]) -> tuple[JobView, ...]:
         """All that are not closed, for the decision, each with what earlier runs of its workload tell."""
-        past: dict[tuple[str, str], list[tuple[datetime, float]]] = {}
+        open_runs = {key: run for key, run in self.by_key.items() if not run.closed}
+        # Of the many reports that are kept, only those count that somebody asks for.
+        past: dict[tuple[str, str], list[tuple[datetime, float]]] = {
+            run.workload: [] for run in open_runs.values() if run.workload is not None and run.job.finished_at is None
+        }
         for run in self.by_key.values():
-            finished, work_s = run.job.finished_at, run.whole_work_s
-            if run.workload is not None and finished is not None and work_s is not None:
-                past.setdefault(run.workload, []).append((finished, work_s))
+            finished = run.job.finished_at
+            if finished is not None and run.workload in past and (work_s := run.whole_work_s) is not None:
+                past[run.workload].append((finished, work_s))
+        known = {workload: tuple(work_s for _, work_s in sorted(runs)[-PAST_JOBS:]) for workload, runs in past.items()}
 
         def before(run: Run) -> tuple[float, ...]:
-            known = past.get(run.workload, []) if run.workload is not None else []
-            return tuple(work_s for _, work_s in sorted(known)[-PAST_JOBS:])
+            return known.get(run.workload, ()) if run.workload is not None else ()
 
-        return tuple(run.view(pods[key], before(run)) for key, run in self.by_key.items() if not run.closed)
+        return tuple(run.view(pods[key], before(run)) for key, run in open_runs.items())
 
     def pods(self, picture: Picture) -> dict[Key, list[Pod]]:
         """The pods of each run."""
