@@ -13,10 +13,9 @@ from typing import Any
 from carbonzeus_agent.clock import Clock
 from carbonzeus_agent.post import Fault
 from carbonzeus_wire import agent_name, operator_name
+from carbonzeus_wire.identity import CA, CERT, KEY
 
 log = logging.getLogger(__name__)
-
-CA, CERT, KEY = "ca.crt", "tls.crt", "tls.key"
 
 
 @dataclass(frozen=True, slots=True)

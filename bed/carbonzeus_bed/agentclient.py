@@ -6,8 +6,8 @@ import base64
 from typing import TYPE_CHECKING
 
 from carbonzeus_bed.agentprocess import AgentConnection
-from carbonzeus_operator.certs import CA, CERT, KEY
 from carbonzeus_operator.trust import OPERATOR_SECRET, client_context
+from carbonzeus_wire.identity import CA, CERT, KEY
 
 if TYPE_CHECKING:
     from carbonzeus_bed.api import Api

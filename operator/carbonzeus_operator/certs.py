@@ -28,11 +28,12 @@ from cryptography.hazmat.primitives.serialization import (
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from carbonzeus_wire import agent_name, operator_name
+from carbonzeus_wire.identity import CA, CERT, KEY
 
 ExtensionT = TypeVar("ExtensionT", bound=x509.ExtensionType)
 
-CA, CA_KEY, CERT, KEY = "ca.crt", "ca.key", "tls.crt", "tls.key"
-"""The entries of a Secret. `ca.crt` is the bundle of all trusted authorities, `ca.key` the keys of those that are ours."""
+CA_KEY = "ca.key"
+"""The entry of the operator's Secret with the keys of the authorities that are ours."""
 
 _PEM_KEY = re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----.+?-----END [A-Z ]*PRIVATE KEY-----", re.DOTALL)
 

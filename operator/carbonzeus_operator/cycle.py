@@ -10,11 +10,12 @@ import contextlib
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from carbonzeus_operator import account as accounts
 from carbonzeus_operator import kube, reports
+from carbonzeus_operator.clock import utc_now
 from carbonzeus_operator.decide import Decisions, JobDecision, reconcile, wanted_grid
 from carbonzeus_operator.errors import CarbonzeusError, Conflict, InvalidSpec
 from carbonzeus_operator.fleet.fleet import AGENT_SELECTOR, Fleet
@@ -51,10 +52,6 @@ def rules_of(settings: Settings) -> Rules:
     )
 
 
-def _utc_now() -> datetime:
-    return datetime.now(UTC)
-
-
 @dataclass(slots=True)
 class Cycle:
     """The leader's loop."""
@@ -66,7 +63,7 @@ class Cycle:
     grid: GridCache
     metrics: Metrics
     term: int
-    clock: Callable[[], datetime] = _utc_now
+    clock: Callable[[], datetime] = utc_now
     runs: Runs = field(default_factory=Runs)
     completed_at: datetime | None = None
     """When the last round ended; None before the first."""

@@ -14,22 +14,20 @@ import os
 import ssl
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 
 from carbonzeus_operator import certs
+from carbonzeus_operator.clock import utc_now
 from carbonzeus_operator.errors import CarbonzeusError, Conflict, Unavailable
 from carbonzeus_operator.kube import SECRET, Kube, Raw
 from carbonzeus_operator.settings import TlsMode
+from carbonzeus_wire.identity import CA, CERT, KEY
 
 log = logging.getLogger(__name__)
 
 OPERATOR_SECRET = "carbonzeus-operator-tls"  # noqa: S105 - a name
 AGENT_SECRET = "carbonzeus-agent-tls"  # noqa: S105 - a name
 LOOK_EVERY_S = 15.0
-
-
-def _utc_now() -> datetime:
-    return datetime.now(UTC)
 
 
 @dataclass(slots=True)
@@ -39,7 +37,7 @@ class Trust:
     kube: Kube
     namespace: str
     mode: TlsMode
-    clock: Callable[[], datetime] = _utc_now
+    clock: Callable[[], datetime] = utc_now
     schedule: certs.Schedule = field(default_factory=certs.Schedule)
     problem: str = "certificates were not read yet"
     _context: ssl.SSLContext | None = None
@@ -61,8 +59,8 @@ class Trust:
     async def look(self) -> None:
         """Reads the Secrets and, where certificates are ours to make, writes what is due. A failure is kept in `problem`."""
         try:
-            data = await (self._renew() if self.mode is TlsMode.OPERATOR else self._read(OPERATOR_SECRET))
-            self._use(data)
+            ours = self.mode is TlsMode.OPERATOR
+            self._use(await self._renew() if ours else _data(await self._get(OPERATOR_SECRET)))
         except Conflict as error:
             log.info("certificates were written by somebody else, reading them again: %s", error)
         except CarbonzeusError as error:
@@ -76,11 +74,9 @@ class Trust:
         wanted = certs.renewed(held, self.namespace, self.clock(), self.schedule)
         # Agents first: what they trust never lags behind what we hold, also if this process ends in between.
         await self._put(agents, certs.for_agent(wanted))
-        await self._put(operators, certs.for_operator(wanted))
-        return certs.for_operator(wanted)
-
-    async def _read(self, name: str) -> dict[str, str]:
-        return _data(await self._get(name))
+        ours = certs.for_operator(wanted)
+        await self._put(operators, ours)
+        return ours
 
     async def _get(self, name: str) -> Raw:
         found = await self.kube.get(SECRET, name, self.namespace)
@@ -98,7 +94,7 @@ class Trust:
 
     def _use(self, data: Mapping[str, str]) -> None:
         try:
-            shown = data[certs.CA], data[certs.CERT], data[certs.KEY]
+            shown = data[CA], data[CERT], data[KEY]
         except KeyError as error:
             raise Unavailable(f"Secret {self.namespace}/{OPERATOR_SECRET} has no {error} yet") from None
         if shown != self._shown:

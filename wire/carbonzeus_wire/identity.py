@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+CA, CERT, KEY = "ca.crt", "tls.crt", "tls.key"
+"""The entries of a Secret, and the files it is mounted as. `ca.crt` is the bundle of all trusted authorities."""
+
 
 def operator_name(namespace: str) -> str:
     """The operator of a namespace, as its agents know it."""

@@ -6,8 +6,9 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
+from carbonzeus_operator.clock import utc_now
 from carbonzeus_operator.errors import CarbonzeusError
 from carbonzeus_operator.fleet.transport import AgentTransport
 from carbonzeus_operator.world.objects import Pod
@@ -114,7 +115,7 @@ class Fleet:
 
         async def put(agent: Agent, host: str) -> None:
             request = PlanRequest(
-                fence=fence, lease_seconds=lease_s, plans=plans.get(agent.node, ()), sent_at=datetime.now(UTC)
+                fence=fence, lease_seconds=lease_s, plans=plans.get(agent.node, ()), sent_at=utc_now()
             )
             agent.reply = await self.transport.put_plans(host, request)
             agent.pushed, agent.pushed_at = request, now

@@ -10,9 +10,10 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
+from carbonzeus_operator.clock import utc_now
 from carbonzeus_operator.errors import CarbonzeusError, Unavailable
 from carbonzeus_operator.grid import keep
 from carbonzeus_operator.grid.check import checked
@@ -45,10 +46,6 @@ class Entry:
     """When somebody wanted it last."""
 
 
-def _utc_now() -> datetime:
-    return datetime.now(UTC)
-
-
 @dataclass(slots=True)
 class GridCache:
     """`await refresh(...)` in every round, then look at `views()`; `await close()` at the end."""
@@ -58,7 +55,7 @@ class GridCache:
     """Where the last good data is kept; nowhere if None."""
     refresh_s: float
     """How often each forecast and each actual is asked for."""
-    now: Callable[[], datetime] = _utc_now
+    now: Callable[[], datetime] = utc_now
     patience_s: float = PATIENCE_S
     call_limit_s: float = CALL_LIMIT_S
     calls: int = 0

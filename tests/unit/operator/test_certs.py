@@ -10,10 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from carbonzeus_operator.certs import (
-    CA,
     CA_KEY,
-    CERT,
-    KEY,
     Held,
     Pair,
     Role,
@@ -29,6 +26,7 @@ from carbonzeus_operator.certs import (
     renewed,
     signed_by,
 )
+from carbonzeus_wire.identity import CA, CERT, KEY
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 SPACE = "carbon-system"

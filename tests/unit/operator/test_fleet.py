@@ -11,7 +11,7 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from carbonzeus_operator.certs import CA, CERT, KEY, Held, Schedule, for_agent, for_operator, renewed
+from carbonzeus_operator.certs import Held, Schedule, for_agent, for_operator, renewed
 from carbonzeus_operator.errors import Conflict, InvalidSpec, Unavailable
 from carbonzeus_operator.fleet.fleet import Fleet
 from carbonzeus_operator.fleet.transport import AgentTransport
@@ -29,6 +29,7 @@ from carbonzeus_wire import (
     RefusalReason,
     agent_name,
 )
+from carbonzeus_wire.identity import CA, CERT, KEY
 from tests.unit.operator import world
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)

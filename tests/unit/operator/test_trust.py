@@ -8,11 +8,12 @@ from typing import Any, cast
 
 import pytest
 
-from carbonzeus_operator.certs import CA, CA_KEY, CERT, KEY, Schedule
+from carbonzeus_operator.certs import CA_KEY, Schedule
 from carbonzeus_operator.errors import Conflict, Unavailable
 from carbonzeus_operator.kube import Kind, Kube
 from carbonzeus_operator.settings import TlsMode
 from carbonzeus_operator.trust import AGENT_SECRET, OPERATOR_SECRET, Trust
+from carbonzeus_wire.identity import CA, CERT, KEY
 
 Raw = dict[str, Any]
 
