@@ -41,7 +41,7 @@ class Settings(BaseSettings):
     """How often the picture of the cluster is checked against a full list."""
     lease_seconds: Seconds = 900.0
     """How long an agent follows its plans without hearing from the operator; then it restores the prior limits."""
-    retention_seconds: Seconds = 90 * 86_400.0
+    retention_seconds: Seconds = 100 * 86_400.0
     """A CarbonReport is deleted this long after its job ended and every window was settled."""
 
     grace_seconds: Annotated[float, Field(ge=0)] = 60.0

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -30,10 +30,18 @@ UNWANTED = timedelta(hours=6)
 """An entry that nobody wanted for this long is dropped."""
 PATIENCE_S = 3.0
 """A round waits at most this long for the calls it began; what comes later is there for the next round."""
+PAST_EVERY_S = 3600.0
+"""How long after an answer about the past the next such question may come."""
+PAST_RETRY_S = 86_400.0
+"""Nobody is in a hurry about the past: after many failures it is asked about once a day."""
+PAST_DAYS = timedelta(days=10)
+"""One call asks for no more of the past than this."""
 CALL_LIMIT_S = 60.0
 """A call that takes longer is given up."""
 
 Key = tuple[str, Signal]
+Stretch = tuple[datetime, datetime]
+"""[start, end)."""
 
 
 @dataclass(slots=True)
@@ -42,6 +50,7 @@ class Entry:
 
     forecast: Part
     actual: Part
+    past: Part
     wanted: datetime
     """When somebody wanted it last."""
 
@@ -62,22 +71,33 @@ class GridCache:
     errors: int = 0
     _entries: dict[Key, Entry] = field(default_factory=dict)
     _wanted: frozenset[Key] = frozenset()
+    _past_wanted: frozenset[Key] = frozenset()
 
-    async def refresh(self, wanted: Mapping[Key, datetime | None]) -> None:
+    async def refresh(
+        self, wanted: Mapping[Key, datetime | None], past: Mapping[Key, Sequence[Stretch]] | None = None
+    ) -> None:
         """Asks the source for what is wanted and due. `wanted` says from when on actuals are needed (None: recent ones).
+
+        `past` says of which times long over the actuals are wanted once more, as they stand after revisions. They are asked
+        for one at a time, at most `PAST_DAYS` of each, the first first; after a failure the next one has its turn.
 
         Never raises: a failure is kept as the problem beside the last good data. Takes no longer than `patience_s`, and is not
         kept waiting twice by the same call.
         """
         now = self.now()
-        self._wanted = frozenset(wanted)
+        past = past or {}
+        self._wanted, self._past_wanted = frozenset(wanted), frozenset(past)
         begun: list[asyncio.Task[None]] = []
-        for key, since in wanted.items():
+        for key in self._wanted | self._past_wanted:
             entry = self._entries.get(key)
             if entry is None:
-                entry = self._entries[key] = Entry(Part(*key, "forecast"), Part(*key, "actual"), now)
+                parts = Part(*key, "forecast"), Part(*key, "actual"), Part(*key, "past")
+                entry = self._entries[key] = Entry(*parts, now)
             entry.wanted = now
-            begun += self._begin(entry, min(since or now, now - ACTUAL_DAYS), now)
+            if key in wanted:
+                begun += self._begin(entry, min(wanted[key] or now, now - ACTUAL_DAYS), now)
+            if past.get(key) and entry.past.is_due(now):
+                begun.append(self._begin_past(entry.past, past[key]))
         for key in [key for key, entry in self._entries.items() if now - entry.wanted > UNWANTED]:
             _give_up(self._entries.pop(key))
         if begun:
@@ -86,12 +106,16 @@ class GridCache:
     def views(self) -> dict[Key, GridView]:
         """What is known now of all that was wanted last."""
         now = self.now()
-        return {key: _view(self._entries[key], now) for key in self._wanted}
+        views = {key: _view(self._entries[key], now) for key in self._wanted}
+        for key in self._past_wanted - self._wanted:
+            past = self._entries[key].past
+            views[key] = GridView(None, None, None, None, past=past.good, past_span=past.span)
+        return views
 
     async def close(self) -> None:
         """Gives up the calls under way."""
         calls = [call for entry in self._entries.values() for call in _give_up(entry)]
-        self._entries, self._wanted = {}, frozenset()
+        self._entries, self._wanted, self._past_wanted = {}, frozenset(), frozenset()
         if calls:
             await asyncio.wait(calls, timeout=self.patience_s)
 
@@ -105,13 +129,31 @@ class GridCache:
             begun.append(self._call(actual, since, lambda: self.provider.actual(zone, signal, since, now)))
         return begun
 
+    def _begin_past(self, part: Part, stretches: Sequence[Stretch]) -> asyncio.Task[None]:
+        start, end = stretches[part.failures % len(stretches)]
+        end = min(end, start + PAST_DAYS)
+        part.call = asyncio.create_task(self._ask_past(part, (start, end)))
+        part.call.add_done_callback(lambda _: _ended(part))
+        return part.call
+
+    async def _ask_past(self, part: Part, stretch: Stretch) -> None:
+        self.calls += 1
+        try:
+            series = await self._answer(part, lambda: self.provider.actual(part.zone, part.signal, *stretch))
+        except CarbonzeusError as error:
+            self.errors += 1
+            part.failed(error, self.now(), PAST_RETRY_S)
+            return
+        part.span = stretch
+        part.succeeded(series, None, self.now(), PAST_EVERY_S)
+
     def _call(self, part: Part, since: datetime | None, ask: Callable[[], Awaitable[Series]]) -> asyncio.Task[None]:
         part.call = asyncio.create_task(self._ask(part, since, ask))
         part.call.add_done_callback(lambda _: _ended(part))
         return part.call
 
     async def _ask(self, part: Part, since: datetime | None, ask: Callable[[], Awaitable[Series]]) -> None:
-        if part.due is None and self.state_dir is not None:
+        if part.due is None and self.state_dir is not None and part.kind != "past":
             part.good = await asyncio.to_thread(keep.read, self.state_dir, part.kind, part.zone, part.signal)
         self.calls += 1
         try:
@@ -121,7 +163,7 @@ class GridCache:
             part.failed(error, self.now(), self.refresh_s)
             return
         part.succeeded(series, since, self.now(), self.refresh_s)
-        if self.state_dir is not None:
+        if self.state_dir is not None and part.kind != "past":
             await asyncio.to_thread(keep.write, self.state_dir, part.kind, series)
 
     async def _answer(self, part: Part, ask: Callable[[], Awaitable[Series]]) -> Series:
@@ -141,7 +183,7 @@ class GridCache:
 
 
 def _give_up(entry: Entry) -> list[asyncio.Task[None]]:
-    calls = [part.call for part in (entry.forecast, entry.actual) if part.call is not None]
+    calls = [part.call for part in (entry.forecast, entry.actual, entry.past) if part.call is not None]
     for call in calls:
         call.cancel()
     return calls
@@ -154,4 +196,5 @@ def _ended(part: Part) -> None:
 def _view(entry: Entry, now: datetime) -> GridView:
     forecast, actual = entry.forecast, entry.actual
     age_s = max((now - forecast.good.issued_at).total_seconds(), 0.0) if forecast.good is not None else None
-    return GridView(forecast.good, actual.good, forecast.problem, age_s, actual.problem)
+    past = entry.past
+    return GridView(forecast.good, actual.good, forecast.problem, age_s, actual.problem, past.good, past.span)

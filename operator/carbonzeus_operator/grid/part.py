@@ -1,4 +1,4 @@
-"""The forecast or the actual of one zone: its last good data, and how asking for it goes."""
+"""The forecast, the actual or the past of one zone: its last good data, and how asking for it goes."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import logging
 import random
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Literal
 
 from carbonzeus_operator.errors import CarbonzeusError, Unavailable
 from carbonzeus_operator.grid.keep import Kind
@@ -26,10 +27,12 @@ class Part:
 
     zone: str
     signal: Signal
-    kind: Kind
+    kind: Kind | Literal["past"]
     good: Series | None = None
     since: datetime | None = None
     """From when on `good` was asked for, where it is an actual."""
+    span: tuple[datetime, datetime] | None = None
+    """The time [start, end) that `good` was asked for, where it is of the past."""
     problem: str | None = None
     """Why the last call failed."""
     failures: int = 0

@@ -49,6 +49,10 @@ class Series:
     intervals: tuple[Interval, ...]
     warnings: tuple[str, ...] = ()
     """What people should know of it, where it is: gaps, by line."""
+    updated_at: datetime | None = None
+    """When its source revised it last, of actuals; None where the source does not say."""
+    model: str = ""
+    """The model or data set that it comes from, where the source names one, for the audit trail."""
 
     def at(self, instant: datetime) -> Interval | None:
         """The interval that holds `instant`; None in a gap or outside."""
