@@ -25,6 +25,7 @@ from benchmarks.plan_cells import DATA, NETWORKS, RIVALS, RULES, Outcome
 from carbonzeus_cli.simulate.job import Bound, Job
 from carbonzeus_cli.simulate.rivals import at_constant
 from carbonzeus_operator.plan.curve import Curve
+from carbonzeus_operator.world.snapshot import Rules
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCS = ROOT / "docs"
@@ -72,9 +73,7 @@ def _lengths() -> Iterator[str]:
     yield "| hours | constant limit | unknown | known | optimum | worst run: unknown | known |"
     yield "|--:|--:|--:|--:|--:|--:|--:|"
     where, curve = plan_cells.grid(CISO), _curve(*RESNET)
-    hourly = replace(
-        RULES, replan=timedelta(hours=1), curve_error=RULES.curve_error * (RULES.replan / timedelta(hours=1))
-    )
+    hourly = replace(RULES, replan=timedelta(hours=1))
     for hours in LENGTHS_H:
         runs = [plan_cells.one(curve, hours, 0.03, where, start, hourly) for start in where.starts]
         saved = {
@@ -90,7 +89,7 @@ def _lengths() -> Iterator[str]:
 
 def _replanning() -> Iterator[str]:
     """Whether planning every three hours, as above, tells the truth about every five minutes, as the operator does."""
-    usual = plan_cells.USUAL
+    usual = Rules()
     where, curve = plan_cells.grid(CISO), _curve(*RESNET)
     largest = 0.0
     starts = where.starts[:3]
@@ -106,7 +105,7 @@ def _replanning() -> Iterator[str]:
     yield ""
     yield (
         f"For the tables a plan is made every {RULES.replan / timedelta(hours=1):g} hours and with each forecast, the operator makes one every"
-        f" {usual.replan / timedelta(minutes=1):g} minutes (the reserve for the curve's error is the operator's in both). On {len(starts)} runs of 20 hours"
+        f" {usual.replan / timedelta(minutes=1):g} minutes (the reserve is the operator's in both). On {len(starts)} runs of 20 hours"
         f" (ResNet-50, A40, CISO, 3 %) that changes what is saved by at most {100 * largest:.2f} points."
     )
 

@@ -40,8 +40,7 @@ SLOWDOWNS = (0.01, 0.02, 0.03, 0.05, 0.10)
 HOURS = (20.0, 72.0)
 REPLAN = timedelta(hours=3)
 # The operator plans every 5 minutes and holds back what the curve may be wrong by until then: here no more.
-USUAL = Rules()
-RULES = Rules(replan=REPLAN, curve_error=USUAL.curve_error * (USUAL.replan / REPLAN))
+RULES = Rules(replan=REPLAN, checked=Rules().replan)
 RIVALS = ("static", "mix", "eq6", "eq6_anytime", "unknown", "known", "optimum")
 
 

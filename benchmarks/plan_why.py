@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from itertools import product
 
 import numpy as np
@@ -21,7 +22,7 @@ from carbonzeus_cli.simulate.rivals import at_default
 from carbonzeus_cli.simulate.run import Run
 from carbonzeus_operator.world.snapshot import Rules
 
-BARE = replace(RULES, curve_error=0.0)
+BARE = replace(RULES, checked=timedelta(0))
 SURVIVAL_H = (6.0, 12.0, 24.0, 48.0, 96.0)
 
 
@@ -36,7 +37,7 @@ class Stage:
 
 STAGES = {
     "all known, no reserve": Stage(BARE, known=True, perfect=True),
-    "with the reserve for the curve's error": Stage(RULES, known=True, perfect=True),
+    "with the reserve (a wrong curve, a job that stands still)": Stage(RULES, known=True, perfect=True),
     "and with real forecasts": Stage(RULES, known=True, perfect=False),
     "and with the length unknown": Stage(RULES, known=False, perfect=False),
 }

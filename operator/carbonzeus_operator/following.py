@@ -25,6 +25,7 @@ from carbonzeus_operator.plan.schedule import (
     reference_plan,
     static_plan,
 )
+from carbonzeus_operator.plan.standstill import heedful, lacking_s
 from carbonzeus_operator.plan.survival import Known, Length, Unknown
 from carbonzeus_operator.resources.policy import WhenStale
 from carbonzeus_operator.world.snapshot import ActivePlan, Measured, Rules
@@ -75,31 +76,49 @@ def follow(
     if active is not None and not is_due(active, basis, rules, now, urgent=urgent):
         return active
     begin = now + rules.switch_lead
-    knob: Knob = WeightKnob(course.eta)
-    if course.slowdown is not None:
-        credit_s = credit_now(active, measured, course.slowdown, rules, begin)
-        if active is None and held is not None:
-            credit_s += carried((held,), course.slowdown, held.at, begin)
-        knob = SlowdownKnob(course.slowdown, credit_s)
     intervals = forecast.intervals if forecast is not None else ()
-    if fresh:
-        plan = make_plan(
-            now=begin,
-            forecast=intervals,
-            fleet=course.fleet,
-            knob=knob,
-            length=_length(course, measured, rules),
-            overhead=course.overhead,
-            minimum_dwell=rules.minimum_dwell,
-            horizon=rules.horizon,
-        )
-    elif course.when_stale is WhenStale.RESTORE:
-        plan = reference_plan(now=begin, fleet=course.fleet, knob=knob)
-    else:
-        plan = static_plan(now=begin, forecast=intervals, fleet=course.fleet, knob=knob, overhead=course.overhead)
+
+    def made(knob: Knob) -> Plan:
+        if fresh:
+            return make_plan(
+                now=begin,
+                forecast=intervals,
+                fleet=course.fleet,
+                knob=knob,
+                length=_length(course, measured, rules),
+                overhead=course.overhead,
+                minimum_dwell=rules.minimum_dwell,
+                horizon=rules.horizon,
+            )
+        if course.when_stale is WhenStale.RESTORE:
+            return reference_plan(now=begin, fleet=course.fleet, knob=knob)
+        return static_plan(now=begin, forecast=intervals, fleet=course.fleet, knob=knob, overhead=course.overhead)
+
+    def followed(plan: Plan) -> ActivePlan:
+        if active is None and held is not None:
+            return ActivePlan(plan=plan, basis=basis, timeline=(held, *plan.steps))
+        return continued(active, plan, basis, measured.until)
+
+    if course.slowdown is None:
+        return followed(made(WeightKnob(course.eta)))
+    credit_s = credit_now(active, measured, course.slowdown, rules, begin)
     if active is None and held is not None:
-        return ActivePlan(plan=plan, basis=basis, timeline=(held, *plan.steps))
-    return continued(active, plan, basis, measured.until)
+        credit_s += carried((held,), course.slowdown, held.at, begin)
+    knob = SlowdownKnob(course.slowdown, credit_s)
+    seen = measured.until if measured.until is not None and active is not None else begin
+    known_s = _measured_credit(measured, course.slowdown, rules)
+
+    def lacking(plan: Plan) -> float:
+        return lacking_s(
+            followed(plan).timeline,
+            credit_s=known_s,
+            floor_r=knob.floor_r,
+            start=seen,
+            end=begin + rules.unseen,
+            r_error=rules.curve_error,
+        )
+
+    return followed(heedful(made, knob, lacking, rules.unseen.total_seconds()))
 
 
 def credit_now(active: ActivePlan | None, measured: Measured, slowdown: float, rules: Rules, at: datetime) -> float:
@@ -166,17 +185,21 @@ def _length(course: Course, measured: Measured, rules: Rules) -> Length:
     return Known(expected_s - measured.work_s)
 
 
-def _credit(active: ActivePlan | None, measured: Measured, slowdown: float, rules: Rules, at: datetime) -> float:
-    credit_s = bound.credit_s(
+def _measured_credit(measured: Measured, slowdown: float, rules: Rules) -> float:
+    return bound.credit_s(
         elapsed_s=measured.elapsed_s, work_s=measured.work_s, slowdown=slowdown, grace_s=rules.grace_s
     )
+
+
+def _credit(active: ActivePlan | None, measured: Measured, slowdown: float, rules: Rules, at: datetime) -> float:
+    credit_s = _measured_credit(measured, slowdown, rules)
     if measured.until is None or active is None:
         return credit_s
     return credit_s + carried(active.timeline, slowdown, measured.until, at)
 
 
 def _margin(measured: Measured, rules: Rules, at: datetime) -> float:
-    unseen_s = rules.replan.total_seconds()
+    unseen_s = rules.unseen.total_seconds()
     if measured.until is not None:
         unseen_s += max((at - measured.until).total_seconds(), 0.0)
     return bound.margin_s(r_error=rules.curve_error, unseen_s=unseen_s)

@@ -6,9 +6,9 @@ What it assumes, and what the tests of whole runs vary up to just there:
 * the curve overstates no limit's throughput by more than `r_error`, and at the reference limit the job runs at r = 1: it
   is not slower for reasons that have nothing to do with limits;
 * no plan is followed for longer than `unseen_s` after the measurement it was made from;
-* a limit that is to rise does rise. One that does not fall costs savings only;
-* a job that stands still inside a plan, which goes on meanwhile, loses what the plan meant it to earn: up to
-  slowdown / (1 + slowdown) of that time. Where `r_error` is no smaller than that, the margin covers it.
+* a limit that is to rise does rise. One that does not fall costs savings only.
+
+A job may stand still inside a plan, which goes on meanwhile: no plan relies on what it would not have earned, see `standstill`.
 
 No forecast and no length of the job is among them: they decide what is saved, not what is kept.
 """

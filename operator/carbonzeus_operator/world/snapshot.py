@@ -70,6 +70,8 @@ class Rules:
     """The operator's settings, as far as decisions depend on them."""
 
     replan: timedelta = timedelta(minutes=5)
+    checked: timedelta | None = None
+    """How soon after a plan the next measurement is planned with; None: `replan`. For simulations that plan more seldom."""
     lease: timedelta = timedelta(minutes=15)
     switch_lead: timedelta = timedelta(seconds=2)
     """A new plan begins this far ahead, so that all agents have it when it begins."""
@@ -81,6 +83,11 @@ class Rules:
     horizon: timedelta = timedelta(hours=96)
     zones: Mapping[str, str] = field(default_factory=dict)
     """Region to grid zone."""
+
+    @property
+    def unseen(self) -> timedelta:
+        """For how long a plan is followed at most until the next measurement is planned with."""
+        return self.replan if self.checked is None else self.checked
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from carbonzeus_operator import following
+from carbonzeus_operator.following import Course
+from carbonzeus_operator.grid.series import Interval
+from carbonzeus_operator.plan.curve import Curve, Point
+from carbonzeus_operator.plan.mixed import Group
 from carbonzeus_operator.plan.schedule import PlanStep
+from carbonzeus_operator.plan.standstill import lacking_s
 from carbonzeus_operator.world.snapshot import ActivePlan, JobView, Measured
 from tests.unit.operator import world
 from tests.unit.operator.test_decide import decide
@@ -49,6 +54,35 @@ def test_credit_is_carried_on_at_the_pace_of_the_limits_in_force():
     expected = 50.0 + 60 * (1 - 1 / 1.03) + 100 * (0.9 - 1 / 1.03)
     margin_s = RULES.curve_error * (RULES.replan.total_seconds() + 160)
     assert following.credit_now(view.active, view.measured, 0.03, RULES, later) == pytest.approx(expected - margin_s)
+
+
+@pytest.mark.parametrize("credit", [0.4, 1.0, 1.5, 3.0, 10.0])
+def test_what_is_followed_relies_on_nothing_that_a_standing_job_would_not_earn(credit):
+    """Clean minutes first, then dirty ones: until the next measurement no more is spent than was measured."""
+    forecast = world.grid().forecast
+    assert forecast is not None
+    forecast = replace(
+        forecast,
+        intervals=tuple(
+            Interval(
+                NOON + timedelta(minutes=2 * n), NOON + timedelta(minutes=2 * n + 2), 20.0 if n % 2 == 0 else 900.0
+            )
+            for n in range(200)
+        ),
+    )
+    fleet = {"NVIDIA A40": Group(Curve.from_points([Point(150, 150, 0.6), Point(300, 240, 1.0)], 300), 1)}
+    course = Course(fleet, 0.25)
+    measured = view_with(credit * MARGIN_S, 0.25).measured
+    plan = following.follow(None, measured, course, forecast, RULES, NOON, fresh=True).plan
+    lacking = lacking_s(
+        plan.steps,
+        credit_s=credit * MARGIN_S,
+        floor_r=1 / 1.25,
+        start=plan.made_at,
+        end=plan.made_at + RULES.unseen,
+        r_error=RULES.curve_error,
+    )
+    assert lacking == pytest.approx(0, abs=1e-6)
 
 
 @given(st.lists(st.floats(0.5, 1.0), min_size=1, max_size=6), st.integers(0, 400), st.integers(0, 400))

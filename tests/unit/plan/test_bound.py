@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import random
+from collections.abc import Sequence
 from datetime import timedelta
 from itertools import pairwise
 
@@ -14,7 +15,8 @@ from hypothesis import strategies as st
 from carbonzeus_operator.grid.series import Interval
 from carbonzeus_operator.plan.bound import credit_s, margin_s, slowdown
 from carbonzeus_operator.plan.mixed import Group
-from carbonzeus_operator.plan.schedule import Plan, SlowdownKnob, make_plan
+from carbonzeus_operator.plan.schedule import Plan, PlanStep, SlowdownKnob, make_plan
+from carbonzeus_operator.plan.standstill import heedful, lacking_s
 from carbonzeus_operator.plan.survival import Known, Length, Unknown
 from tests.unit.plan.strategies import MIDNIGHT, THOROUGH, Board, boards
 
@@ -50,28 +52,47 @@ class Run:
 
     The curve is up to `error` wrong, the measured progress up to noise_s [s of work], the forecast has nothing to do with
     anything. The operator is away at times, plans from what it last measured at others, but never for longer than
-    UNSEEN_S. Limits may fail to fall. The job may be restarted, and in `stops` stands still in the middle of a plan.
+    UNSEEN_S. Limits may fail to fall; with `stiff` they fail to rise and fall alike, once. The job may be restarted, and with
+    `stops` stands still in the middle of a plan.
     """
 
     def __init__(
-        self, board: Board, seed: int, bound: float, length: Length, *, error: float, noise_s: float, stops: bool
+        self,
+        board: Board,
+        seed: int,
+        bound: float,
+        length: Length,
+        *,
+        error: float,
+        noise_s: float,
+        stops: bool,
+        stiff: bool,
     ) -> None:
         self.rng = random.Random(seed)
         self.truth = board.curve
         self.believed = board.measured(self.rng, error)
         self.bound = bound
         self.length = length
+        self.error = error
         self.noise_s = noise_s
         self.stops = stops
-        self.now = MIDNIGHT
+        self.stiff = stiff
+        self.now = self.seen_at = MIDNIGHT
+        self.seen_s = 0.0
+        self.unchecked: list[PlanStep] = []
         self.forecast = self.garbage()
-        self.elapsed_s = self.work_s = 0.0
+        self.elapsed_s = self.work_s = self.planned_s = 0.0
         self.lowest_s = GRACE_S
-        self.stopped_s = self.worst_stop_s = 0.0
+        self.worst_error_s = self.stopped_s = self.worst_stop_s = 0.0
+        self.held_r = self.truth.highest.r
 
-    def worst_overrun_s(self, margin: float = 0.0) -> float:
-        """What the job is over its bound with grace [s of work], at the worst moment of its life."""
-        plan, unseen_s = self.planned(self.measured() - margin), 0.0
+    def worst_overrun_s(self, margin: float = 0.0, *, heeding: bool = False) -> float:
+        """What the job is over its bound with grace [s of work], at the worst moment of its life.
+
+        heeding: plans do not rely on what a job that stands still would not have earned.
+        """
+        self.see()
+        plan, unseen_s = self.planned(self.seen_s - margin, heeding=heeding), 0.0
         for _ in range(CYCLES):
             # At times the operator is away for longer, as long as an agent's lease lets the plan stand.
             away_s = CYCLE_S * (3 if unseen_s == 0 and self.rng.random() < 0.1 else 1)
@@ -83,46 +104,69 @@ class Run:
             assert expected_s is not None
             late = unseen_s + CYCLE_S <= UNSEEN_S and self.rng.random() < 0.3
             if not late:
-                expected_s, unseen_s, self.stopped_s = self.measured() - margin, 0.0, 0.0
+                unseen_s = 0.0
                 if self.rng.random() < 0.02:
                     # A restart: neither time nor work counts while the workers do not all run.
                     self.now += timedelta(seconds=self.rng.uniform(1, 600))
-            plan = self.planned(expected_s)
+                self.see()
+                expected_s = self.seen_s - margin
+            plan = self.planned(expected_s, heeding=heeding)
         return -self.lowest_s
 
-    def measured(self) -> float:
-        """The credit, as far as the progress tells."""
-        return self.credit_s + self.rng.uniform(-self.noise_s, self.noise_s)
+    def see(self) -> None:
+        """Measure: the credit, as far as the progress tells."""
+        self.seen_at, self.unchecked, self.stopped_s = self.now, [], 0.0
+        self.seen_s = self.credit_s + self.rng.uniform(-self.noise_s, self.noise_s)
+        self.planned_s = self.credit_s
 
     @property
     def credit_s(self) -> float:
         return credit_s(elapsed_s=self.elapsed_s, work_s=self.work_s, slowdown=self.bound, grace_s=GRACE_S)
 
-    def planned(self, seen_s: float) -> Plan:
-        return make_plan(
-            now=self.now,
-            forecast=self.forecast,
-            fleet={"GPU": Group(self.believed, 1)},
-            knob=SlowdownKnob(self.bound, seen_s),
-            length=self.length,
-        )
+    def planned(self, credit: float, *, heeding: bool) -> Plan:
+        def made(knob: SlowdownKnob) -> Plan:
+            return make_plan(
+                now=self.now,
+                forecast=self.forecast,
+                fleet={"GPU": Group(self.believed, 1)},
+                knob=knob,
+                length=self.length,
+            )
+
+        def lacking(plan: Plan) -> float:
+            return lacking_s(
+                [*self.unchecked, *plan.steps],
+                credit_s=self.seen_s - self.noise_s,
+                floor_r=knob.floor_r,
+                start=self.seen_at,
+                end=self.seen_at + timedelta(seconds=UNSEEN_S),
+                r_error=self.error,
+            )
+
+        knob = SlowdownKnob(self.bound, credit)
+        return heedful(made, knob, lacking, UNSEEN_S) if heeding else made(knob)
 
     def follow(self, plan: Plan, seconds: float) -> None:
-        """Hold the plan's limits for so long; or for a part of it none falls, or the job stands still."""
+        """Hold the plan's limits for so long; or for a part of it none changes, or the job stands still."""
         start, end = self.now, self.now + timedelta(seconds=seconds)
-        stuck = self.rng.random() < 0.1
+        stuck = self.rng.random() < 0.1 and not (self.stiff and self.worst_error_s > 0)
+        stuck_r = self.held_r if self.stiff else self.truth.highest.r
         stop_s = self.rng.uniform(0, seconds) if self.stops and self.rng.random() < 0.2 else 0.0
         stopped = start + timedelta(seconds=self.rng.uniform(0, seconds - stop_s))
         resumed = stopped + timedelta(seconds=stop_s)
+        self.unchecked += [step for step in plan.steps if step.at < end]
         edges = sorted({start, stopped, resumed, end, *(step.at for step in plan.steps if start < step.at < end)})
         for begin, until in pairwise(edges):
             if stopped <= begin < resumed:
                 continue
             passed_s = (until - begin).total_seconds()
-            r = self.truth.highest.r if stuck else self.truth.at(plan.step_at(begin).limits_w["GPU"])[1]
+            step = plan.step_at(begin)
+            self.held_r = stuck_r if stuck else self.truth.at(step.limits_w["GPU"])[1]
             self.elapsed_s += passed_s
-            self.work_s += r * passed_s
+            self.work_s += self.held_r * passed_s
+            self.planned_s += (step.r - 1 / (1 + self.bound)) * passed_s
             self.lowest_s = min(self.lowest_s, self.credit_s)
+            self.worst_error_s = max(self.worst_error_s, self.planned_s - self.credit_s)
         self.stopped_s += stop_s
         self.worst_stop_s = max(self.worst_stop_s, self.stopped_s)
         self.now = end
@@ -139,19 +183,32 @@ class Run:
 
 
 @st.composite
-def runs(draw: st.DrawFn, *, error: float = 0.0, noise_s: float = 0.0, stops: bool = False) -> Run:
+def runs(
+    draw: st.DrawFn,
+    *,
+    errors: Sequence[float] = (0.0,),
+    noise_s: float = 0.0,
+    stops: bool = False,
+    stiff: bool = False,
+) -> Run:
     """Any curve under any bound; what goes wrong when follows from the seed."""
     bound = draw(st.sampled_from([0.01, 0.03, 0.05, 0.1]))
     length: Length = draw(
         st.sampled_from([Unknown(), Unknown(3_600.0)]) | st.builds(Known, st.floats(0, 2 * CYCLES * CYCLE_S))
     )
-    seed = draw(st.integers(0, 2**32 - 1))
     return Run(
-        draw(boards(["any"] * 8 + ["free", "pinned"])), seed, bound, length, error=error, noise_s=noise_s, stops=stops
+        draw(boards(["any"] * 8 + ["free", "pinned"])),
+        draw(st.integers(0, 2**32 - 1)),
+        bound,
+        length,
+        error=draw(st.sampled_from(errors)),
+        noise_s=noise_s,
+        stops=stops,
+        stiff=stiff,
     )
 
 
-# Four times 2,500 runs are the 10,000 that a release is judged by.
+# Five times 2,500 runs: more than the 10,000 that a release is judged by.
 many = settings(max_examples=2_500 if THOROUGH else 60)
 
 
@@ -163,22 +220,31 @@ def test_bound_holds_with_a_right_curve_and_a_senseless_forecast(run: Run) -> No
 
 
 @many
-@given(runs(error=ERROR, noise_s=NOISE_S))
+@given(runs(errors=[ERROR], noise_s=NOISE_S))
 def test_bound_holds_with_a_wrong_curve_but_for_the_time_without_measurement(run: Run) -> None:
     """A curve up to 10 % wrong costs at most 10 % of the longest time without a measurement, once, and its noise."""
     assert run.worst_overrun_s() <= margin_s(r_error=ERROR, unseen_s=UNSEEN_S, resolution_s=NOISE_S)
 
 
 @many
-@given(runs(error=ERROR, noise_s=NOISE_S, stops=True))
+@given(runs(errors=[0.0, 0.005, 0.02, ERROR], noise_s=NOISE_S, stops=True))
 def test_bound_holds_strictly_with_the_margin(run: Run) -> None:
-    """Holding back what the curve may be wrong by until the next measurement leaves no violation at all."""
-    assert run.worst_overrun_s(margin_s(r_error=ERROR, unseen_s=UNSEEN_S, resolution_s=NOISE_S)) <= 1e-3
+    """Holding back what curve and counter may be wrong by until the next measurement, and relying on nothing that a job
+    which stands still would not have earned, leaves no violation at all.
+    """
+    margin = margin_s(r_error=run.error, unseen_s=UNSEEN_S, resolution_s=NOISE_S)
+    assert run.worst_overrun_s(margin, heeding=True) <= 1e-3
 
 
 @many
 @given(runs(stops=True))
-def test_job_that_stands_still_inside_a_plan_loses_what_it_would_have_earned(run: Run) -> None:
-    """The plan goes on meanwhile, and spends what was not earned; until the next measurement, and no more than that."""
-    overrun_s = run.worst_overrun_s()
-    assert overrun_s <= (1 - 1 / (1 + run.bound)) * run.worst_stop_s + 1e-3
+def test_job_that_stands_still_inside_a_plan_breaks_no_bound(run: Run) -> None:
+    """The plan goes on meanwhile, and spends nothing that was not earned."""
+    assert run.worst_overrun_s(heeding=True) <= 1e-3
+
+
+@many
+@given(runs(stiff=True))
+def test_limits_that_do_not_take_at_all_cost_what_the_next_measurement_shows(run: Run) -> None:
+    """A limit that fails to rise breaks the bound by what the plan went wrong since the last measurement, and no more."""
+    assert run.worst_overrun_s() <= run.worst_error_s + 1e-3
