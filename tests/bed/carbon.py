@@ -27,24 +27,26 @@ class Carbon:
     """The grid from `start` on."""
 
     start: datetime
+    step: timedelta = STEP
+    """How long the intensity stays the same."""
 
     def forecast(self, at: datetime) -> float:
         """Intensity as forecast."""
-        return LEVELS[(at - self.start) // STEP % len(LEVELS)]
+        return LEVELS[(at - self.start) // self.step % len(LEVELS)]
 
     def boundaries(self, start: datetime, end: datetime) -> list[datetime]:
         """The instants in [start, end) at which the intensity changes."""
-        first = -((self.start - start) // STEP)
+        first = -((self.start - start) // self.step)
         return [
-            self.start + STEP * n
-            for n in range(first, first + (end - start) // STEP + 2)
-            if start <= self.start + STEP * n < end
+            self.start + self.step * n
+            for n in range(first, first + (end - start) // self.step + 2)
+            if start <= self.start + self.step * n < end
         ]
 
     def actual(self) -> tuple[Grid, ...]:
         """What came."""
-        starts = [self.start + STEP * n for n in range(LASTS // STEP)]
-        return tuple(Grid(start, start + STEP, round(self.forecast(start) * ACTUAL, 2)) for start in starts)
+        starts = [self.start + self.step * n for n in range(LASTS // self.step)]
+        return tuple(Grid(start, start + self.step, round(self.forecast(start) * ACTUAL, 2)) for start in starts)
 
     def csv(self, *, change: Callable[[list[str]], list[str]] = lambda rows: rows) -> str:
         """The file; `change` may spoil its rows."""

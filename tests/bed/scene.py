@@ -23,7 +23,7 @@ from carbonzeus_bed.gpus import Write
 from carbonzeus_bed.pods import JOB_LABEL
 from carbonzeus_bed.truth import Stretch, Truth
 from carbonzeus_wire import EnergyPage, EnergyRecord
-from tests.bed.carbon import BEFORE, CARBON_WEIGHT, Carbon, equation_6
+from tests.bed.carbon import BEFORE, CARBON_WEIGHT, STEP, Carbon, equation_6
 from tests.bed.manifests import ZONE, Object, policy, profile
 
 PATIENCE_S = 60.0
@@ -47,14 +47,14 @@ class Scene:
     # carbonzeus itself
 
     @classmethod
-    def set_up(cls, cluster: Cluster, namespace: str, **settings: Any) -> Scene:
+    def set_up(cls, cluster: Cluster, namespace: str, *, step: timedelta = STEP, **settings: Any) -> Scene:
         """Installs the chart, creates the namespace, policies and profiles.
 
         Policies: `gentle` (3 %) and `weighty` (Eq. 6). Profiles of one and of two GPUs: `a40` and `a40x2`. `settings` are of the
-        operator, by their names in the chart's values.
+        operator, by their names in the chart's values. The grid's intensity changes after each `step`.
         """
         seconds = int((datetime.now(UTC) - BEFORE).timestamp()) // 16 * 16
-        scene = cls(cluster, namespace, Carbon(datetime.fromtimestamp(seconds, UTC)))
+        scene = cls(cluster, namespace, Carbon(datetime.fromtimestamp(seconds, UTC), step))
         for name in (RELEASE, namespace):
             cluster.api.create_if_absent("/api/v1/namespaces", {"metadata": {"name": name}})
         scene.show_grid({f"{ZONE}.csv": scene.carbon.csv()})
@@ -247,7 +247,7 @@ class Scene:
         """All records of a job's pods, straight from the agents' ledgers."""
         names = {f"{pod['metadata']['namespace']}/{_name(pod)}" for pod in self.pods(name, namespace)}
         nodes = {pod["spec"]["nodeName"] for pod in self.pods(name, namespace)}
-        return [record for node in sorted(nodes) for record in self._ledger(node) if record.pod in names]
+        return [record for node in sorted(nodes) for record in self.ledger(node) if record.pod in names]
 
     def folded_mj(self, name: str) -> tuple[int, int]:
         """What the report of a job that trains says, and the sum of the records up to where it read each ledger."""
@@ -255,14 +255,14 @@ class Scene:
         names = {f"{self.namespace}/{_name(pod)}" for pod in self.pods(name)}
         total = 0
         for cursor in report["ledger"]["cursors"]:
-            records = next(found for node in self._gpu_nodes() if (found := self._ledger(node, cursor["ledgerID"])))
+            records = next(found for node in self._gpu_nodes() if (found := self.ledger(node, cursor["ledgerID"])))
             total += total_mj([one for one in records if one.pod in names and one.seq <= cursor["seq"]])
         return report["realised"]["energyMillijoules"], total
 
     def _gpu_nodes(self) -> list[str]:
         return [node.name for node in self.cluster.nodes if node.gpus]
 
-    def _ledger(self, node: str, ledger: str | None = None) -> list[EnergyRecord]:
+    def ledger(self, node: str, ledger: str | None = None) -> list[EnergyRecord]:
         """All records of a node's agent; none where it keeps another ledger than asked for."""
         host = self.agent(node)["status"]["podIP"]
         found: list[EnergyRecord] = []
@@ -316,6 +316,10 @@ class Scene:
 def held(stretches: Sequence[Stretch]) -> tuple[datetime, datetime]:
     """From when to when boards were held."""
     return utc(min(each.start_ns for each in stretches)), utc(max(each.end_ns for each in stretches))
+
+
+EDGE_MJ = 0.1 * 300 * 1000
+"""A board's counter moves ten times a second: so much of what it drew nobody can tell where a stretch begins or ends."""
 
 
 def total_mj(records: Sequence[EnergyRecord]) -> int:

@@ -12,15 +12,13 @@ from carbonzeus_bed.truth import Truth
 from carbonzeus_wire import EnergyRecord, Quality
 from tests.bed.carbon import STEP
 from tests.bed.manifests import job
-from tests.bed.scene import Scene, held, total_mj, utc
+from tests.bed.scene import EDGE_MJ, Scene, held, total_mj, utc
 
 pytestmark = pytest.mark.bed
 
 LEASE_S = 60
 """Longer than the API server is silent: so long agents follow their plans unheard."""
 SILENT = timedelta(seconds=30)
-EDGE_MJ = 0.1 * 300 * 1000
-"""A board's counter moves ten times a second: so much of what it drew before a kill nobody has seen."""
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +47,8 @@ def assert_exact(scene: Scene, name: str, truth: Truth) -> list[EnergyRecord]:
     gaps = [record for record in records if record.quality is Quality.GAP]
     missed_mj = sum(truth.energy_mj(uuid=gap.gpu_uuid, start=gap.start, end=gap.end) for gap in gaps)
     true_mj = truth.energy_mj(job=scene.full(name)) - missed_mj
-    edges_mj = 2 * EDGE_MJ * len({gap.gpu_uuid for gap in gaps})
+    boards = {record.gpu_uuid for record in records}
+    edges_mj = EDGE_MJ * (len(boards) + 2 * len({gap.gpu_uuid for gap in gaps}))
     assert energy_mj(scene, name) == total_mj(records)
     assert energy_mj(scene, name) == pytest.approx(true_mj, abs=0.005 * true_mj + edges_mj)
     return records
