@@ -3,27 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import pairwise
 
-from carbonzeus_operator.account.cells import cells_between, cuts, overlap_us, share, to_us
+from carbonzeus_operator.account.cells import cells_between, cuts, share, to_us
 from carbonzeus_operator.account.model import Account, Cell, Cursor, JobPod, Model
 from carbonzeus_operator.account.observation import CLOCK_STEP
 from carbonzeus_operator.account.settlement import bounded
 from carbonzeus_operator.account.speed import Speed, speed_of
+from carbonzeus_operator.account.sums import Sum
 from carbonzeus_operator.account.terms import LimitStep, Terms
+from carbonzeus_operator.account.worktime import WorkTime
 from carbonzeus_operator.grid.series import Series
 from carbonzeus_wire import EnergyRecord, Quality
 
 _NJ_PER_MJ = 1_000_000
 _NJ_PER_W_US = 1_000
-_FAR_US = 2**62
-_LEAP = 4
-_LEAP_US = 60_000_000
-"""A counter that rises by more than four times the reference speed, and a minute, leapt."""
-_MOST_STEPS = 1e12
-"""More in one record is no count of steps."""
 
 
 def begin(account: Account, ledger_id: str, seq: int) -> Account:
@@ -79,36 +75,6 @@ def fold(
     return working.done({**account.cursors, ledger_id: Cursor(fresh[-1].seq, until)})
 
 
-@dataclass(slots=True)
-class _Sum:
-    """A cell that is being added to."""
-
-    energy_nj: int = 0
-    host_nj: int = 0
-    fixed_nj: int = 0
-    constant_nj: int = 0
-    host_baseline_nj: int = 0
-    elapsed_us: int = 0
-    work_us: int = 0
-    models: dict[str, Model] = field(default_factory=dict)
-
-    def on(self, cell: Cell) -> Cell:
-        models = dict(cell.models)
-        for product, model in self.models.items():
-            models[product] = models.get(product, Model()) + model
-        return replace(
-            cell,
-            energy_nj=cell.energy_nj + self.energy_nj,
-            host_nj=cell.host_nj + self.host_nj,
-            fixed_nj=cell.fixed_nj + self.fixed_nj,
-            constant_nj=cell.constant_nj + self.constant_nj,
-            host_baseline_nj=cell.host_baseline_nj + self.host_baseline_nj,
-            elapsed_us=cell.elapsed_us + self.elapsed_us,
-            work_us=cell.work_us + self.work_us,
-            models=models,
-        )
-
-
 class _Working:
     """An account being added to."""
 
@@ -120,17 +86,12 @@ class _Working:
         self._by_name: dict[str, list[JobPod]] = {}
         for pod in account.pods:
             self._by_name.setdefault(pod.name, []).append(pod)
-        self._running = [
-            (to_us(span.start), _FAR_US if span.end is None else to_us(span.end)) for span in account.running
-        ]
         self.at: tuple[int, ...] = ()
-        self._sums: dict[tuple[int, int], _Sum] = {}
+        self._sums: dict[tuple[int, int], Sum] = {}
         self._energy_mj = account.energy_mj
         self._modelled_nj = account.modelled_nj
         self._measured_us = account.measured_us
-        self._progress_milli = account.progress_milli
-        self._elapsed_us = account.elapsed_us
-        self._work_us = account.work_us
+        self._time = WorkTime(account, terms, self._sums)
 
     def owner(self, record: EnergyRecord) -> JobPod | None:
         """The job's pod that held the GPU; by name where no plan had told the UID yet."""
@@ -156,8 +117,7 @@ class _Working:
             self._measured_us += end_us - start_us
             self._add_energy(record, pod.product, pieces)
         if pod.leader:
-            self._add_time(record, pod, pieces)
-            self.pods[pod.uid] = replace(self.pods[pod.uid], clock_limit_w=held_w)
+            self.pods[pod.uid] = replace(self._time.add(record, pod, pieces, self.at), clock_limit_w=held_w)
 
     def done(self, cursors: Mapping[str, Cursor]) -> Account:
         account = self._account
@@ -178,10 +138,10 @@ class _Working:
             energy_mj=self._energy_mj,
             modelled_nj=self._modelled_nj,
             measured_us=self._measured_us,
-            elapsed_us=self._elapsed_us,
-            work_us=self._work_us,
+            elapsed_us=self._time.elapsed_us,
+            work_us=self._time.work_us,
             frontier_lag_us=frontier_lag_us,
-            progress_milli=self._progress_milli,
+            progress_milli=self._time.progress_milli,
             models=models,
             cells=tuple(cells[key] for key in sorted(cells)),
         )
@@ -208,7 +168,7 @@ class _Working:
                 energy_nj = drawn_nj if speed.power == 1.0 else round(drawn_nj * speed.power)
                 counted_nj += energy_nj
                 host_nj = round((high - low) * host_nj_per_us)
-                into = self._sums.setdefault(cell, _Sum())
+                into = self._sums.setdefault(cell, Sum())
                 into.energy_nj += energy_nj
                 into.host_nj += host_nj
                 into.constant_nj += host_nj
@@ -223,80 +183,3 @@ class _Working:
                     round(reference_nj * speed.r), round(reference_nj)
                 )
         self._energy_mj += (counted_nj + _NJ_PER_MJ // 2) // _NJ_PER_MJ
-
-    def _add_time(self, record: EnergyRecord, pod: JobPod, pieces: Sequence[tuple[int, int, Speed]]) -> None:
-        """Elapsed and work. The leader's records are the clock: with steps, those of the GPU that carries them.
-
-        Time in which nobody looked at the steps is judged by the curve: leaving it out would hide a slowdown.
-        """
-        self._progress_milli += round(min(record.progress or 0.0, _MOST_STEPS) * 1000)
-        if not self._terms.progress:
-            self._run_clock(pieces, None, max(pod.gpus, 1))
-        elif pod.clock_gpu == record.gpu_uuid or (pod.clock_gpu and record.progress is not None):
-            self.pods[pod.uid] = replace(pod, clock_gpu=record.gpu_uuid)
-            counted_us = self._counted_us(record)
-            if counted_us is not None and pod.ended is not None and record.end > pod.ended:
-                self._edge_clock(record, pieces[0][2], counted_us, starting=False)
-            else:
-                self._run_clock(pieces, counted_us, 1)
-        elif not pod.clock_gpu and record.progress:
-            self.pods[pod.uid] = replace(pod, clock_gpu=record.gpu_uuid)
-            counted_us = self._counted_us(record)
-            if counted_us is not None:
-                self._edge_clock(record, pieces[-1][2], counted_us, starting=True)
-
-    def _counted_us(self, record: EnergyRecord) -> float | None:
-        """The time that the record's steps take at the reference limit.
-
-        None where nobody looked, where no rate is known, and where the counter leapt, as it does when a job that goes on
-        from a checkpoint sets it anew: that was not done now. After looks that failed it may catch up with what is missing.
-        """
-        rate = self._terms.reference_rate
-        if rate is None or record.progress is None:
-            return None
-        counted_us = record.progress / rate * 1e6
-        missing_us = max(self._elapsed_us - self._work_us, 0)
-        most_us = _LEAP * (to_us(record.end) - to_us(record.start)) + _LEAP_US + missing_us
-        return counted_us if counted_us <= most_us else None
-
-    def _run_clock(self, pieces: Sequence[tuple[int, int, Speed]], counted_us: float | None, gpus: int) -> None:
-        """Adds a record's share of elapsed and work: by its steps, or by the curve where those are None."""
-        ran_us = sum(overlap_us(low, high, self._running) for low, high, _ in pieces)
-        done_us = 0
-        for piece_start, piece_end, speed in pieces:
-            for cell in cells_between(piece_start, piece_end, self.at):
-                low, high = max(cell[0], piece_start), min(cell[1], piece_end)
-                here_us = overlap_us(low, high, self._running)
-                if not here_us:
-                    continue
-                elapsed_us = (done_us + here_us) // gpus - done_us // gpus
-                if counted_us is None:
-                    work_us = round(here_us / gpus * speed.r)
-                else:
-                    work_us = round(counted_us * here_us / ran_us * speed.r / speed.r_measured)
-                done_us += here_us
-                self._count_time(cell, elapsed_us, work_us)
-
-    def _edge_clock(self, record: EnergyRecord, speed: Speed, counted_us: float, *, starting: bool) -> None:
-        """The clock starts somewhere inside the record with the first steps, or stops with the last: for as long as they take.
-
-        So start-up and tear-down time belong to nobody, and the steps count as work.
-        """
-        start_us, end_us = to_us(record.start), to_us(record.end)
-        work_us = round(counted_us)
-        elapsed_us = min(round(work_us / max(speed.r_measured, 1e-6)), end_us - start_us)
-        if speed.r != speed.r_measured:
-            work_us = round(work_us * speed.r / speed.r_measured)
-        from_us = end_us - elapsed_us if starting else start_us
-        until_us = from_us + elapsed_us
-        for low, high in cells_between(from_us, until_us, self.at):
-            begin_us, stop_us = max(low, from_us) - from_us, min(high, until_us) - from_us
-            part_us = share(work_us, stop_us, elapsed_us) - share(work_us, begin_us, elapsed_us)
-            self._count_time((low, high), stop_us - begin_us, part_us)
-
-    def _count_time(self, cell: tuple[int, int], elapsed_us: int, work_us: int) -> None:
-        into = self._sums.setdefault(cell, _Sum())
-        into.elapsed_us += elapsed_us
-        into.work_us += work_us
-        self._elapsed_us += elapsed_us
-        self._work_us += work_us
