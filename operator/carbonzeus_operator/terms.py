@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from carbonzeus_operator import account
 from carbonzeus_operator.errors import InvalidSpec
+from carbonzeus_operator.grid import zones
 from carbonzeus_operator.grid.series import Signal
 from carbonzeus_operator.plan.curve import Curve, Point
 from carbonzeus_operator.plan.mixed import Group
@@ -63,17 +64,18 @@ def terms_of(view: JobView, snapshot: Snapshot) -> Terms | None:
 
 
 def zone_of(view: JobView, policy: CarbonPolicySpec, snapshot: Snapshot, rules: Rules) -> tuple[str, Signal]:
-    """The grid zone and signal of a job: the policy's, else that of the region its first pod runs in."""
+    """The grid zone and signal of a job: the policy's, else that of the region its pods run in, by setting or as shipped."""
     if policy.zone is not None:
         return policy.zone, policy.signal
     nodes = [snapshot.nodes[pod.node] for pod in view.pods if pod.node is not None and pod.node in snapshot.nodes]
     regions = sorted({node.region for node in nodes if node.region is not None})
     for region in regions:
-        if region in rules.zones:
-            return rules.zones[region], policy.signal
+        zone = zones.zone_of(region, rules.zones)
+        if zone is not None:
+            return zone, policy.signal
     raise InvalidSpec(
         f"the policy names no zone, and no zone is known for the region of the job's nodes ({', '.join(regions) or 'none'})."
-        " Set spec.zone in the policy, or add the region to the operator's zones",
+        " Set spec.zone in the policy, or add the region to the chart's grid.zones",
         reason="ZoneUnknown",
     )
 

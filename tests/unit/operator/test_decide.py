@@ -7,7 +7,7 @@ import pytest
 
 from carbonzeus_operator.decide import JobDecision, reconcile, wanted_grid
 from carbonzeus_operator.errors import InvalidSpec
-from carbonzeus_operator.grid.series import Interval
+from carbonzeus_operator.grid.series import Interval, Signal
 from carbonzeus_operator.plan.schedule import Plan, SlowdownKnob
 from carbonzeus_operator.resources.report import ReportState
 from carbonzeus_operator.world.objects import Key
@@ -15,6 +15,9 @@ from carbonzeus_operator.world.snapshot import JobView, Measured, NodeView, Snap
 from carbonzeus_wire import Applied, Fence, Outcome, PlanReply, Refusal, RefusalReason
 from tests.unit.operator import world
 from tests.unit.operator.world import NOON, RULES, ZONE
+
+ELSEWHERE = {"n1": NodeView("n1", "moon-1", (world.gpu("GPU-1", "ml/w-0"),), problem=None)}
+"""In a region that nobody has heard of."""
 
 
 def decide(snapshot: Snapshot) -> JobDecision:
@@ -199,7 +202,7 @@ def test_observe_makes_no_plan():
         ({}, {"policies": {"gentle": InvalidSpec("odd")}}, "PolicyInvalid"),
         ({}, {"profiles": {Key("ml", "a40"): InvalidSpec("odd")}}, "ProfileInvalid"),
         ({}, {"profiles": {Key("ml", "a40"): world.profile(gpuProduct="Tesla V100")}}, "ProfileMismatch"),
-        ({}, {"policies": {"gentle": world.policy(zone=None)}}, "ZoneUnknown"),
+        ({}, {"policies": {"gentle": world.policy(zone=None)}, "nodes": ELSEWHERE}, "ZoneUnknown"),
     ],
 )
 def test_what_cannot_be_meant_leaves_the_job_at_its_reference_limit(annotations, more, reason):
@@ -309,10 +312,14 @@ def test_a_job_that_opts_out_is_measured_only():
 
 
 def test_a_zone_comes_from_the_region_of_the_nodes_where_the_policy_names_none():
-    """One table in the operator's settings for all policies."""
+    """As shipped; the operator's settings add to that and overrule it, for all policies."""
     snapshot = world.cluster(policies={"gentle": world.policy(zone=None)})
-    rules = replace(RULES, zones={"us-west-1": "US-CAL-CISO"})
-    assert wanted_grid(snapshot, rules) == {"uid-train": ZONE}
+    assert wanted_grid(snapshot, RULES) == {"uid-train": ZONE}
+    rules = replace(RULES, zones={"us-west-1": "CAISO_NORTH"})
+    assert wanted_grid(snapshot, rules) == {"uid-train": ("CAISO_NORTH", Signal.AVERAGE)}
+    elsewhere = replace(snapshot, nodes=ELSEWHERE)
+    assert wanted_grid(elsewhere, RULES) == {}
+    assert wanted_grid(elsewhere, replace(RULES, zones={"moon-1": "US-CAL-CISO"})) == {"uid-train": ZONE}
 
 
 def test_carbon_weight_plans_without_a_bound():
