@@ -16,7 +16,6 @@ from typing import TypeVar
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
@@ -25,8 +24,9 @@ from cryptography.hazmat.primitives.serialization import (
     PublicFormat,
     load_pem_private_key,
 )
-from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+from cryptography.x509.oid import ExtendedKeyUsageOID
 
+from carbonzeus_operator.issuing import issue_authority, issue_leaf
 from carbonzeus_wire import agent_name, operator_name
 from carbonzeus_wire.identity import CA, CERT, KEY
 
@@ -97,9 +97,14 @@ def renewed(held: Held, namespace: str, now: datetime, schedule: Schedule) -> He
     signer = _signer(authorities, now, schedule)
 
     def kept(pair: Pair | None, role: Role) -> Pair:
-        if pair is not None and not pair.due(now, schedule) and fits(pair, role, namespace):
+        if pair is not None and fits(pair, role, namespace):
             issuer = next((each for each in authorities if signed_by(pair.cert, each.cert)), None)
-            if issuer is not None and issuer.valid(now) and (issuer is signer or not _settled(signer, now, schedule)):
+            # One that ends with its authority gains nothing by being made anew under the same.
+            spent = issuer is signer and pair.valid(now) and _ends(pair) == _ends(signer)
+            current = (
+                issuer is not None and issuer.valid(now) and (issuer is signer or not _settled(signer, now, schedule))
+            )
+            if spent or (current and not pair.due(now, schedule)):
                 return pair
         return make_leaf(signer, role, namespace, now, schedule)
 
@@ -123,6 +128,10 @@ def _trusted(authorities: Iterable[Pair], now: datetime, schedule: Schedule) -> 
 def _lasts(schedule: Schedule) -> timedelta:
     """From the start of an authority's time until everything that its predecessor signed has expired."""
     return schedule.skew + schedule.settle + schedule.leaf + schedule.skew
+
+
+def _ends(pair: Pair) -> datetime:
+    return pair.cert.not_valid_after_utc
 
 
 def _settled(authority: Pair, now: datetime, schedule: Schedule) -> bool:
@@ -161,30 +170,22 @@ def signed_by(cert: x509.Certificate, authority: x509.Certificate) -> bool:
 
 def make_authority(now: datetime, schedule: Schedule) -> Pair:
     """A new authority that signs itself."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    # A name of its own for each: who looks for an issuer by name finds one.
-    subject = _subject(f"carbonzeus CA {x509.random_serial_number():040x}"[:64])
-    builder = _builder(subject, subject, key, now - schedule.skew, now + schedule.authority)
-    builder = builder.add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-    builder = builder.add_extension(_usage(signs=True), critical=True)
-    return Pair(builder.sign(key, hashes.SHA256()), key)
+    return Pair(*issue_authority(now - schedule.skew, now + schedule.authority))
 
 
 def make_leaf(authority: Pair, role: Role, namespace: str, now: datetime, schedule: Schedule) -> Pair:
     """A new certificate for one side; it does not outlive its authority."""
     assert authority.key is not None
-    key = ec.generate_private_key(ec.SECP256R1())
     end = min(now + schedule.leaf, authority.cert.not_valid_after_utc)
-    signed = (
-        _builder(_subject(role.name.lower()), authority.cert.subject, key, now - schedule.skew, end)
-        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-        .add_extension(_usage(signs=False), critical=True)
-        .add_extension(x509.ExtendedKeyUsage([role.value]), critical=True)
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName(role.host(namespace))]), critical=False)
-        .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(authority.key.public_key()), critical=False)
-        .sign(authority.key, hashes.SHA256())
+    leaf = issue_leaf(
+        (authority.cert, authority.key),
+        name=role.name.lower(),
+        host=role.host(namespace),
+        usage=role.value,
+        start=now - schedule.skew,
+        end=end,
     )
-    return Pair(signed, key)
+    return Pair(*leaf)
 
 
 # --- as text, in Secrets ----------------------------------------------------------------------------------------------
@@ -263,39 +264,6 @@ def _identity(cert: x509.Certificate) -> bytes:
 
 def _public(key: ec.EllipticCurvePublicKey) -> bytes:
     return key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
-
-
-def _subject(common_name: str) -> x509.Name:
-    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name)])
-
-
-def _builder(
-    subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePrivateKey, start: datetime, end: datetime
-) -> x509.CertificateBuilder:
-    return (
-        x509.CertificateBuilder()
-        .subject_name(subject)
-        .issuer_name(issuer)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(start)
-        .not_valid_after(end)
-        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
-    )
-
-
-def _usage(*, signs: bool) -> x509.KeyUsage:
-    return x509.KeyUsage(
-        digital_signature=not signs,
-        key_cert_sign=signs,
-        crl_sign=signs,
-        content_commitment=False,
-        key_encipherment=False,
-        data_encipherment=False,
-        key_agreement=False,
-        encipher_only=False,
-        decipher_only=False,
-    )
 
 
 def _extension(cert: x509.Certificate, kind: type[ExtensionT]) -> ExtensionT | None:
