@@ -11,8 +11,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from carbonzeus_agent.clock import Clock
+from carbonzeus_agent.driver import Board, Driver, DriverError, GpuLost, NoPermission, NotSupported
 from carbonzeus_agent.journal import TOLERANCE_W, Entry, Journal, JournalFailed, same
-from carbonzeus_agent.nvml import Board, Driver, DriverError, GpuLost, NoPermission, NotSupported
 from carbonzeus_agent.plans import Aim
 from carbonzeus_wire import Outcome, RefusalReason
 

@@ -11,10 +11,10 @@ from functools import partial
 
 from carbonzeus_agent.clock import Clock
 from carbonzeus_agent.discovery import Discovery
+from carbonzeus_agent.driver import Board, Driver
 from carbonzeus_agent.journal import Journal, JournalFailed
 from carbonzeus_agent.ledger import Ledger
 from carbonzeus_agent.meter import Meter
-from carbonzeus_agent.nvml import Board, Driver
 from carbonzeus_agent.owners import Owners
 from carbonzeus_agent.plans import Aim, Standing, accept, assign, check
 from carbonzeus_agent.pod_resources import PodResources, Unanswered

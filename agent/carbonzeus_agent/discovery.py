@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from carbonzeus_agent.clock import Clock
-from carbonzeus_agent.nvml import Board, Driver, DriverError
+from carbonzeus_agent.driver import Board, Driver, DriverError
 from carbonzeus_agent.worker import Worker
 
 log = logging.getLogger(__name__)

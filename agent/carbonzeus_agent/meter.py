@@ -10,8 +10,8 @@ from datetime import timedelta
 
 from carbonzeus_agent.builder import RecordBuilder
 from carbonzeus_agent.clock import Clock
+from carbonzeus_agent.driver import Board
 from carbonzeus_agent.ledger import Entry, Ledger, LedgerFailed, Resume
-from carbonzeus_agent.nvml import Board
 from carbonzeus_agent.outbox import Outbox
 from carbonzeus_agent.owners import Owners
 from carbonzeus_agent.progress import ProgressSeries

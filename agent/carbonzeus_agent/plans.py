@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
-from carbonzeus_agent.nvml import Board
+from carbonzeus_agent.driver import Board
 from carbonzeus_agent.owners import Claim, Owners
 from carbonzeus_wire import Fence, PlanRequest, PodPlan, Refusal, RefusalReason
 

@@ -12,8 +12,8 @@ from functools import partial
 
 from carbonzeus_agent.actuator import Actuator, Settled
 from carbonzeus_agent.clock import Clock
+from carbonzeus_agent.driver import Board, Driver, DriverError, DriverFault, GpuLost, NvmlUnavailable
 from carbonzeus_agent.journal import Journal
-from carbonzeus_agent.nvml import Board, Driver, DriverError, DriverFault, GpuLost, NvmlUnavailable
 from carbonzeus_agent.plans import RELEASE, Aim
 from carbonzeus_agent.records import Sample
 from carbonzeus_agent.worker import Worker

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from carbonzeus_agent.nvml import Reading
+from carbonzeus_agent.driver import Reading
 from carbonzeus_wire import Quality
 
 

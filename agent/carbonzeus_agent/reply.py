@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 
-from carbonzeus_agent.nvml import GpuLost
+from carbonzeus_agent.driver import GpuLost
 from carbonzeus_agent.plans import Standing
 from carbonzeus_agent.post import Post
 from carbonzeus_wire import Applied, Outcome, PlanReply, PodPlan, Refusal, RefusalReason

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from carbonzeus_agent.driver import Board, DriverError, Reading
 from carbonzeus_agent.journal import Journal
-from carbonzeus_agent.nvml import Board, DriverError, Reading
 
 NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)
 

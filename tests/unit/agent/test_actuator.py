@@ -10,8 +10,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from carbonzeus_agent.actuator import Actuator
+from carbonzeus_agent.driver import Board, DriverFault, GpuLost, NoPermission, NotSupported
 from carbonzeus_agent.journal import Journal
-from carbonzeus_agent.nvml import Board, DriverFault, GpuLost, NoPermission, NotSupported
 from carbonzeus_agent.plans import RELEASE, Aim
 from carbonzeus_wire import Outcome, RefusalReason
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from carbonzeus_agent.builder import RecordBuilder, boundaries
-from carbonzeus_agent.nvml import Reading
+from carbonzeus_agent.driver import Reading
 from carbonzeus_agent.records import NOBODY, Closed, Owner, Sample
 from carbonzeus_wire import Quality
 

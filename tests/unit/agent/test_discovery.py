@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from carbonzeus_agent.discovery import EVERY_S, Discovery
-from carbonzeus_agent.nvml import NoPermission
+from carbonzeus_agent.driver import NoPermission
 
 if TYPE_CHECKING:
     from tests.unit.agent.conftest import FakeClock, FakeDriver

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from carbonzeus_agent.builder import RecordBuilder
-from carbonzeus_agent.nvml import Reading
+from carbonzeus_agent.driver import Reading
 from carbonzeus_agent.records import NOBODY, Closed, Owner, Sample
 from carbonzeus_bed.plant import NodeSpec, Plant
 from carbonzeus_bed.pods import Pod

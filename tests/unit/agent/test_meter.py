@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from carbonzeus_agent.driver import Board, Reading
 from carbonzeus_agent.ledger import Ledger
 from carbonzeus_agent.meter import Meter
-from carbonzeus_agent.nvml import Board, Reading
 from carbonzeus_agent.owners import Owners
 from carbonzeus_agent.records import Owner, Sample
 from carbonzeus_agent.scraper import Look, ScrapeFailed

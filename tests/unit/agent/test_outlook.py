@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from carbonzeus_agent.actuator import Settled
-from carbonzeus_agent.nvml import DriverFault, GpuLost, NoPermission, NvmlUnavailable
+from carbonzeus_agent.driver import DriverFault, GpuLost, NoPermission, NvmlUnavailable
 from carbonzeus_agent.outlook import troubles, warnings
 from carbonzeus_agent.post import Visit, _faults_of
 from carbonzeus_wire import Outcome, RefusalReason

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from carbonzeus_agent.nvml import Board
+from carbonzeus_agent.driver import Board
 from carbonzeus_agent.owners import Owners
 from carbonzeus_agent.plans import RELEASE, Standing, accept, assign, is_older, limit_at, next_switch
 from carbonzeus_wire import Fence, PlanRequest, PodPlan, RefusalReason, Step

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from carbonzeus_agent.actuator import Actuator
+from carbonzeus_agent.driver import Board
 from carbonzeus_agent.journal import Journal
-from carbonzeus_agent.nvml import Board
 from carbonzeus_agent.plans import RELEASE, Aim
 from carbonzeus_wire import Outcome
 
