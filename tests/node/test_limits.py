@@ -4,44 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import TYPE_CHECKING
 
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
-
-from carbonzeus_bed.gpus import Fault, Mig
-
-instants = st.one_of(
-    st.datetimes(timezones=st.just(UTC)).map(datetime.isoformat),
-    st.sampled_from(["9999-12-31T23:59:59-12:00", "0001-01-01T00:00:00+12:00", "tomorrow"]),
-    st.integers(-(2**70), 2**70),
-)
-numbers = st.one_of(st.integers(-(2**70), 2**70), st.floats(allow_nan=False), st.text(max_size=3))
-json_values = st.fixed_dictionaries(
-    {},
-    optional={
-        "fence": st.fixed_dictionaries({"term": numbers, "revision": numbers}),
-        "leaseSeconds": numbers,
-        "plans": st.lists(
-            st.fixed_dictionaries(
-                {"podUID": st.text(max_size=9), "pod": st.text(max_size=9), "job": st.text(max_size=9)},
-                optional={
-                    "mode": st.sampled_from(["Enforce", "Observe", "Other"]),
-                    "steps": st.lists(st.fixed_dictionaries({"at": instants, "limitWatts": numbers}), max_size=3),
-                    "progress": st.fixed_dictionaries({"port": numbers, "metric": st.text(max_size=9)}),
-                    "podIP": st.text(max_size=9),
-                },
-            ),
-            max_size=3,
-        ),
-    },
-)
-
-
-def json_bytes(value: object) -> bytes:
-    return json.dumps(value).encode()
-
+from carbonzeus_bed.gpus import Fault
 
 if TYPE_CHECKING:
     from carbonzeus_bed.agentprocess import AgentProcess
@@ -228,54 +194,6 @@ def test_set_that_does_not_take_is_a_fault(stage: Stage, agent: AgentProcess) ->
     stage.waits(lambda: agent.ready() == (True, []), "readiness is back")
 
 
-def test_missing_privilege_is_refused_by_name(stage: Stage, agent: AgentProcess) -> None:
-    """Without the privilege the pod's GPU is refused, and the agent is not ready."""
-    stage.node.set_privileged(privileged=False)
-    stage.pods(stage.pod("a"))
-    reply = agent.push(agent.plan("a", (-1, 150)))
-    assert [(it.gpu_uuid, it.reason) for it in reply.refused] == [(stage.gpus[0], "NoPermission")]
-    assert agent.ready() == (False, ["NoPermission"])
-
-
-def test_lost_gpu_is_refused_by_name(stage: Stage, agent: AgentProcess) -> None:
-    """A board that fell off the bus is named; its neighbour in the same pod is limited all the same."""
-    stage.pods(stage.pod("a", 2))
-    stage.node.inject(0, Fault.LOST)
-    reply = agent.push(agent.plan("a", (-1, 150)))
-    assert [(it.gpu_uuid, it.reason) for it in reply.refused] == [(stage.gpus[0], "GPULost")]
-    assert [(it.gpu_uuid, it.limit_watts) for it in reply.applied] == [(stage.gpus[1], 150)]
-    assert agent.ready() == (False, ["GPULost"])
-
-
-def test_shared_gpu_is_refused(make_stage: Callable[..., Stage], make_agent: Callable[..., AgentProcess]) -> None:
-    """A time-sliced GPU is left alone even while a single pod holds a slice of it."""
-    stage = make_stage(1, replicas=2)
-    agent = make_agent(stage)
-    stage.pods(stage.pod("a"))
-    reply = agent.push(agent.plan("a", (-1, 150)))
-    assert [(it.gpu_uuid, it.reason) for it in reply.refused] == [(stage.gpus[0], "SharedGPU")]
-    stage.pods(stage.pod("a"), stage.pod("b", ip="127.0.0.2"))
-    reply = agent.push(agent.plan("a", (-1, 150)), agent.plan("b", (-1, 150)))
-    assert {it.reason for it in reply.refused} == {"SharedGPU"}
-    assert stage.node.writes() == []
-
-
-def test_mig_gpu_is_refused(make_stage: Callable[..., Stage], make_agent: Callable[..., AgentProcess]) -> None:
-    """Instances of one GPU share its power limit."""
-    stage = make_stage(1, "NVIDIA A100-SXM4-40GB")
-    stage.node.set_mig(0, Mig.ENABLED)
-    agent = make_agent(stage)
-    stage.pods(stage.pod("a"))
-    reply = agent.push(agent.plan("a", (-1, 250)))
-    assert [(it.gpu_uuid, it.reason) for it in reply.refused] == [(stage.gpus[0], "MIG")]
-
-
-def test_unknown_pod_is_refused(agent: AgentProcess) -> None:
-    """A pod of another node, or one that is gone, holds no GPU here."""
-    reply = agent.push(agent.plan("elsewhere", (-1, 150)))
-    assert [(it.pod_uid, it.reason) for it in reply.refused] == [("uid-elsewhere", "UnknownPod")]
-
-
 def test_silent_kubelet_is_not_an_empty_node(stage: Stage, make_agent: Callable[..., AgentProcess]) -> None:
     """While the socket is gone the last owners hold for the grace; after that every GPU is given back."""
     agent = make_agent(stage, CARBONZEUS_OWNER_GRACE_SECONDS="1.5")
@@ -319,19 +237,3 @@ def test_agent_waits_for_a_driver_that_is_not_there_yet(stage: Stage, make_agent
     stage.node.load_driver()
     stage.waits(lambda: len(agent.node().gpus) == 2, "the GPUs are found")
     stage.waits(lambda: agent.ready() == (True, []), "readiness is there")
-
-
-@given(body=st.one_of(st.binary(max_size=200), st.text(max_size=200).map(str.encode), json_values.map(json_bytes)))
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_no_body_breaks_the_agent(agent: AgentProcess, body: bytes) -> None:
-    """Whatever is sent is answered with 200, 400 or 409, never with a failure of the server."""
-    status, text = agent.ask("PUT", "/v1/plans", body)
-    assert status in {200, 400, 409}, text
-
-
-def test_bad_requests_are_answered_with_a_sentence(agent: AgentProcess) -> None:
-    """Status 400 or 413, a JSON sentence, and the agent goes on."""
-    for body, status in (("", 400), ("{", 400), ("[]", 400), ('{"leaseSeconds": "NaN"}', 400), ("x" * 5_000_000, 413)):
-        answer, text = agent.ask("PUT", "/v1/plans", body)
-        assert (answer, list(json.loads(text))) == (status, ["error"])
-    assert agent.ready() == (True, [])
