@@ -16,7 +16,8 @@ from carbonzeus_operator.errors import CarbonzeusError
 from carbonzeus_operator.fleet.fleet import Fleet
 from carbonzeus_operator.fleet.transport import AgentTransport
 from carbonzeus_operator.grid.cache import GridCache
-from carbonzeus_operator.grid.sources import provider_of
+from carbonzeus_operator.grid.http import Http
+from carbonzeus_operator.grid.sources import CALL_S, provider_of
 from carbonzeus_operator.leader import Leader
 from carbonzeus_operator.metrics import Metrics
 from carbonzeus_operator.settings import Settings
@@ -38,6 +39,8 @@ class Operator:
         self.connection = connection
         self.picture = Picture()
         self.metrics = Metrics()
+        self.http = Http(timeout_s=CALL_S)
+        self.grid_provider = provider_of(settings, self.http)
         self.cycle: Cycle | None = None
         self.leader = Leader(
             connection,
@@ -85,7 +88,7 @@ class Operator:
             tls=trust.context,
             name=agent_name(settings.namespace),
         )
-        grid = GridCache(provider_of(settings), state_dir=settings.state_dir, refresh_s=settings.grid_refresh_seconds)
+        grid = GridCache(self.grid_provider, state_dir=settings.state_dir, refresh_s=settings.grid_refresh_seconds)
         self.cycle = Cycle(
             settings=settings,
             connection=self.connection,
@@ -104,6 +107,7 @@ class Operator:
                 group.create_task(self.cycle.run())
         finally:
             await grid.close()
+            await self.http.close()
             await transport.close()
 
     async def run(self) -> int:

@@ -10,6 +10,8 @@ from typing import Annotated
 from pydantic import AwareDatetime, Field, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from carbonzeus_operator.grid.entries import AnyEntry, FileEntry
+
 
 class TlsMode(StrEnum):
     """Who makes the certificates of operator and agents."""
@@ -55,6 +57,12 @@ class Settings(BaseSettings):
     horizon_seconds: Seconds = 96 * 3_600.0
     """How far ahead a plan looks."""
 
+    grid_providers: Annotated[tuple[AnyEntry, ...], Field(min_length=1)] = (FileEntry(),)
+    """Where carbon intensity comes from, in the order of preference, as JSON."""
+    grid_credentials_dir: Path = Path("/etc/carbonzeus/grid-credentials")
+    """The folder where the Secret with the providers' credentials is mounted."""
+    grid_stale_seconds: Seconds = 6 * 3_600.0
+    """A forecast older than this gives way to a newer one of the next provider."""
     grid_dir: Path = Path("/etc/carbonzeus/grid")
     """The folder of the file provider: `<ZONE>.csv`, `<ZONE>.marginal.csv`."""
     grid_publication_lag_seconds: Annotated[float, Field(ge=0)] = 0.0

@@ -43,3 +43,13 @@ app.kubernetes.io/component: agent
 carbonzeus-grid
 {{- end -}}
 {{- end }}
+
+{{/* grid.providers as JSON. A credential without a Secret would be told only by a condition later. */}}
+{{- define "carbonzeus.gridProviders" -}}
+{{- range .Values.grid.providers -}}
+{{- if and .secretKey (not $.Values.grid.existingSecret) -}}
+{{- fail (printf "grid.providers: %s has a secretKey, which needs grid.existingSecret" .type) -}}
+{{- end -}}
+{{- end -}}
+{{- .Values.grid.providers | toJson -}}
+{{- end }}

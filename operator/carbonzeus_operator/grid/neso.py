@@ -78,6 +78,7 @@ class Neso:
 
     signals: ClassVar[frozenset[Signal]] = frozenset({Signal.AVERAGE})
     factor: ClassVar[Factor] = Factor.DIRECT
+    zones: ClassVar[frozenset[str]] = frozenset({"GB", *(f"GB-{number}" for number in range(1, 18))})
 
     http: Http
     url: str = URL

@@ -14,6 +14,7 @@ REPLAY = {
     "grid": {
         "replay": {"speed": 2880.5, "recordedStart": "2021-08-01T00:00:00Z", "wallStart": "2026-11-24T10:00:00+01:00"},
         "zones": {"us-west-1": "US-CAL-CISO"},
+        "existingSecret": "grid-credentials",
     }
 }
 FIELDS = {

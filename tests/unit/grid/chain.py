@@ -27,17 +27,26 @@ class Stub:
     """By hours, from the present one on."""
     factor: Factor = Factor.LIFECYCLE
     waits: asyncio.Event | None = None
-    asked: int = 0
+    says: str = ""
+    """The zone that it names, instead of the one that it was asked for."""
+    zones: list[str] = field(default_factory=list)
+    """What it was asked for."""
+
+    @property
+    def asked(self) -> int:
+        return len(self.zones)
 
     async def forecast(self, zone: str, signal: Signal) -> Series:
-        self.asked += 1
+        self.zones.append(zone)
         if self.waits is not None:
             await self.waits.wait()
         if self.fails is not None:
             raise self.fails
         now = self.watch()
         found = (Interval(now + hour * HOUR, now + (hour + 1) * HOUR, value) for hour, value in enumerate(self.values))
-        return Series(zone, signal, self.factor, self.name, now - timedelta(seconds=self.issued_ago_s), tuple(found))
+        return Series(
+            self.says or zone, signal, self.factor, self.name, now - timedelta(seconds=self.issued_ago_s), tuple(found)
+        )
 
     async def actual(self, zone: str, signal: Signal, start: object, end: object) -> Series:
         return await self.forecast(zone, signal)
