@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from carbonzeus_operator import account as accounts
 from carbonzeus_operator.decide import Decisions
 from carbonzeus_operator.fleet.fleet import Fleet
+from carbonzeus_operator.grid import metrics as grid_metrics
 from carbonzeus_operator.grid.cache import GridCache
 from carbonzeus_operator.resources.report import ReportState
 from carbonzeus_operator.runs import Runs
@@ -46,7 +47,7 @@ class Metrics:
 
     def show(self, runs: Runs, decisions: Decisions, fleet: Fleet, grid: GridCache) -> None:
         """Takes the figures of a finished round."""
-        self._shown.families = [*_jobs(runs, decisions), *_fleet(fleet), *_grid(grid)]
+        self._shown.families = [*_jobs(runs, decisions), *_fleet(fleet), *grid_metrics.families(grid)]
 
 
 class _Shown(Collector):
@@ -107,23 +108,3 @@ def _fleet(fleet: Fleet) -> list[Metric]:
         for reason in sorted(set(reasons)):
             refused.add_metric((agent.node, reason), reasons.count(reason))
     return [answering, refused]
-
-
-def _grid(grid: GridCache) -> list[Metric]:
-    age = GaugeMetricFamily(
-        "carbonzeus_forecast_age_seconds", "Age of the forecast that is followed.", labels=("zone", "signal")
-    )
-    problem = GaugeMetricFamily(
-        "carbonzeus_grid_problem", "1 where a zone's data could not be refreshed.", labels=("zone", "signal", "data")
-    )
-    for (zone, signal), view in grid.views().items():
-        if view.stale_for_s is not None:
-            age.add_metric((zone, signal.value), view.stale_for_s)
-        problem.add_metric((zone, signal.value, "forecast"), 1.0 if view.problem else 0.0)
-        problem.add_metric((zone, signal.value, "actual"), 1.0 if view.actual_problem else 0.0)
-    return [
-        age,
-        problem,
-        CounterMetricFamily("carbonzeus_grid_calls", "Calls to the source of grid data.", value=grid.calls),
-        CounterMetricFamily("carbonzeus_grid_errors", "Such calls that failed.", value=grid.errors),
-    ]
