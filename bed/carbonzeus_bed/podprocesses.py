@@ -43,7 +43,10 @@ class PodProcesses:
         return None
 
     def kill(self, pod: str, *, hold: bool = False, number: signal.Signals = signal.SIGKILL) -> None:
-        """Signal the pod's processes. With `hold` they stay down until `release`; after SIGKILL they are gone on return."""
+        """Signal the pod's processes; after SIGKILL they are gone on return.
+
+        With `hold` they stay down until `release`, and then start at once: no back-off counts.
+        """
         if hold:
             hold_file(self._state_dir, self._namespace, pod).touch()
         names = self._names(pod)

@@ -120,9 +120,11 @@ class PodWorker:
                 return
             if clock() - began > FORGET_BACKOFF_S:
                 backoff_s = 0.0
+            state.restarts += 1
+            if self._hold.exists():
+                continue  # who holds it says when it starts again
             await self._pause(backoff_s)
             backoff_s = min(max(2 * backoff_s, FIRST_BACKOFF_S), LONGEST_BACKOFF_S)
-            state.restarts += 1
 
     async def _start(self, container: Object, name: str) -> None:
         await self._volumes.prepare()

@@ -10,7 +10,8 @@ import pytest
 from carbonzeus_bed.cluster import Cluster
 from carbonzeus_bed.truth import Truth
 from tests.bed.manifests import A40, job, policy, profile
-from tests.bed.scene import EDGE_MJ, Scene, held, total_mj, utc
+from tests.bed.scene import Scene
+from tests.bed.sight import EDGE_MJ, held, total_mj, utc
 
 pytestmark = pytest.mark.bed
 

@@ -12,7 +12,8 @@ from carbonzeus_bed.truth import Truth
 from carbonzeus_wire import EnergyRecord, Quality
 from tests.bed.carbon import STEP
 from tests.bed.manifests import job
-from tests.bed.scene import EDGE_MJ, Scene, held, total_mj, utc
+from tests.bed.scene import Scene
+from tests.bed.sight import EDGE_MJ, held, total_mj, utc
 
 pytestmark = pytest.mark.bed
 

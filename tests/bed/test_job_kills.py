@@ -20,7 +20,8 @@ from carbonzeus_bed.truth import Truth
 from carbonzeus_wire import EnergyRecord, Quality
 from tests.bed.carbon import LEVELS, equation_6
 from tests.bed.manifests import job
-from tests.bed.scene import EDGE_MJ, Scene, held, total_mj
+from tests.bed.scene import Scene
+from tests.bed.sight import EDGE_MJ, held, total_mj
 
 pytestmark = pytest.mark.bed
 
@@ -66,8 +67,9 @@ def played(bed: Cluster) -> Iterator[Played]:
         node = rng.choice(NODES)
         agent, restarts = scene.agent(node)["metadata"]["name"], scene.restarts()
         killed.append((node, datetime.now(UTC)))
-        bed.pods().kill(agent)
-        scene.wait(lambda agent=agent, before=restarts: scene.restarts()[agent] > before[agent], "it starts again")  # type: ignore[misc]
+        bed.pods().kill(agent, hold=True)
+        scene.wait(lambda agent=agent, before=restarts: scene.restarts()[agent] > before[agent], "its end is noticed")  # type: ignore[misc]
+        bed.pods().release(agent)
         scene.wait(scene.ready, "it is ready again")
         limits_w += [stretch.limit_w for stretch in scene.truth().stretches if stretch.node == node][-2:]
     assert not any(scene.finished(name) for name in NAMES), "the jobs ended before the last kill: let them run longer"

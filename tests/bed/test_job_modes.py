@@ -13,7 +13,8 @@ import pytest
 from carbonzeus_bed.cluster import Cluster
 from carbonzeus_bed.truth import MILLIJOULES_PER_KWH, Truth
 from tests.bed.manifests import Object, job, policy
-from tests.bed.scene import EDGE_MJ, Scene, held, managers, plain, total_mj, utc
+from tests.bed.scene import Scene
+from tests.bed.sight import EDGE_MJ, held, managers, plain, total_mj, utc
 
 pytestmark = pytest.mark.bed
 
