@@ -11,24 +11,25 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any
 
 from carbonzeus_operator import account as accounts
 from carbonzeus_operator import kube, reports
 from carbonzeus_operator.clock import utc_now
 from carbonzeus_operator.decide import Decisions, JobDecision, reconcile, wanted_grid
-from carbonzeus_operator.errors import CarbonzeusError, Conflict, InvalidSpec
+from carbonzeus_operator.errors import CarbonzeusError
 from carbonzeus_operator.fleet.fleet import AGENT_SELECTOR, Fleet
 from carbonzeus_operator.grid.cache import GridCache
 from carbonzeus_operator.grid.series import Signal
 from carbonzeus_operator.metrics import Metrics
+from carbonzeus_operator.report_writer import ReportWriter
 from carbonzeus_operator.resources.policy import Mode
-from carbonzeus_operator.resources.report import CARBON_REPORT, CarbonReportStatus
-from carbonzeus_operator.runs import Run, Runs, begin_what_if, with_cursor
+from carbonzeus_operator.revisions import revised, wanted_past
+from carbonzeus_operator.run import Run, begin_what_if, with_cursor
+from carbonzeus_operator.runs import Runs
 from carbonzeus_operator.settings import Settings
 from carbonzeus_operator.upkeep import Upkeep
 from carbonzeus_operator.world.objects import Key, Pod, pod_from_raw
-from carbonzeus_operator.world.picture import Picture, ours
+from carbonzeus_operator.world.picture import Picture
 from carbonzeus_operator.world.snapshot import NodeView, Rules, Snapshot
 from carbonzeus_wire import Fence
 
@@ -99,7 +100,8 @@ class Cycle:
         nodes = self._nodes()
         snapshot = self._snapshot(pods, nodes)
         zones = wanted_grid(snapshot, rules)
-        await self.grid.refresh(self._wanted(set(zones.values())))
+        past = wanted_past(self.runs.by_key.values(), snapshot.now)
+        await self.grid.refresh(self._wanted(set(zones.values())), past)
         snapshot = self._snapshot(pods, nodes)
         for key, run in self.runs.by_key.items():
             # Known before the first record is folded: time is cut where the intensity of this zone changes.
@@ -227,6 +229,7 @@ class Cycle:
                     until=until,
                     now=snapshot.now,
                 )
+            run.account, run.what_if = revised(run, snapshot.grid, snapshot.now)
 
     def _paired(self, decisions: Decisions) -> list[tuple[Run, JobDecision]]:
         by_uid = {run.job.uid: run for run in self.runs.by_key.values()}
@@ -234,58 +237,11 @@ class Cycle:
 
     async def _write(self, decisions: Decisions, snapshot: Snapshot, rules: Rules) -> None:
         pairs = self._paired(decisions)
-        await asyncio.gather(*(self._write_one(run, decision, snapshot, rules) for run, decision in pairs))
+        writer = ReportWriter(self.connection, self.metrics)
+        await asyncio.gather(*(writer.write(run, decision, snapshot, rules) for run, decision in pairs))
+        await writer.write_revised(tuple(self.runs.by_key.values()), snapshot)
         retention = timedelta(seconds=self.settings.retention_seconds)
         for run in list(self.runs.by_key.values()):
             if reports.is_expired(run, retention, snapshot.now):
                 await self.connection.delete(kube.CARBONREPORT, run.key.name, run.key.namespace)
                 del self.runs.by_key[run.key]
-
-    async def _write_one(self, run: Run, decision: JobDecision, snapshot: Snapshot, rules: Rules) -> None:
-        try:
-            await self._write_report(run, decision, snapshot, rules)
-        except Conflict:
-            await self._reload(run)
-        except InvalidSpec as error:
-            log.error("CarbonReport %s cannot be written: %s", run.key, error)  # noqa: TRY400 - the message says it all
-        except CarbonzeusError as error:
-            log.warning("CarbonReport %s was not written this time: %s", run.key, error)
-
-    async def _write_report(self, run: Run, decision: JobDecision, snapshot: Snapshot, rules: Rules) -> None:
-        if run.problem is not None:
-            log.warning("CarbonReport %s is left alone: %s", run.key, run.problem)
-            return
-        if run.report is None:
-            if run.job.finished_at is not None:
-                return
-            created = await self.connection.create(kube.CARBONREPORT, reports.new_report(run), run.key.namespace)
-            run.report = ours(CARBON_REPORT, created)
-        before = run.report.status
-        status = reports.status_of(run, decision, snapshot, rules)
-        if isinstance(before, CarbonReportStatus) and before == status:
-            return
-        body: dict[str, Any] = {**run.report.raw, "status": reports.as_body(status)}
-        written = await self.connection.replace(kube.CARBONREPORT, body, subresource="status")
-        if written is None:
-            run.report = None
-            return
-        run.report = ours(CARBON_REPORT, written)
-        self.metrics.status_writes.inc()
-        old = before.conditions if isinstance(before, CarbonReportStatus) else ()
-        for event in reports.events_of(run.job, old, status.conditions, snapshot.now):
-            await self._emit(event, run.key.namespace)
-
-    async def _reload(self, run: Run) -> None:
-        """Somebody wrote the report in between: its ledger is what counts, and the agents still have the records."""
-        raw = await self.connection.get(kube.CARBONREPORT, run.key.name, run.key.namespace)
-        if raw is None:
-            run.report = None
-            return
-        log.info("CarbonReport %s was written by somebody else: reading it again", run.key)
-        run.load(ours(CARBON_REPORT, raw))
-
-    async def _emit(self, event: dict[str, Any], namespace: str) -> None:
-        try:
-            await self.connection.create(kube.EVENT, event, namespace)
-        except CarbonzeusError as error:
-            log.info("an Event could not be written: %s", error)

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from carbonzeus_operator import account as accounts
+from carbonzeus_operator.account import Account, Terms
 from carbonzeus_operator.decide import Finding, JobDecision
 from carbonzeus_operator.plan import bound
 from carbonzeus_operator.plan.schedule import SlowdownKnob
@@ -15,12 +16,13 @@ from carbonzeus_operator.resources.quantity import format_percent
 from carbonzeus_operator.resources.report import (
     MAX_PLAN_STEPS,
     CarbonReportStatus,
+    Figures,
     JobResult,
     PlanStatus,
     PlanStepStatus,
     ReportState,
 )
-from carbonzeus_operator.runs import Run
+from carbonzeus_operator.run import Run
 from carbonzeus_operator.terms import gpus_of
 from carbonzeus_operator.world.objects import Job
 from carbonzeus_operator.world.snapshot import Rules, Snapshot
@@ -46,7 +48,7 @@ def status_of(run: Run, decision: JobDecision, snapshot: Snapshot, rules: Rules)
         before = CarbonReportStatus()
     account, terms, now = run.account, run.terms, snapshot.now
     realised = accounts.statement(account, terms)
-    planned = accounts.statement(run.what_if, terms) if run.what_if is not None else None
+    planned = accounts.statement(run.what_if, terms, planned=True) if run.what_if is not None else None
     shown = planned or realised
     behind = accounts.slowdown(account)
     coverage = accounts.coverage_statement(account, terms, now, allowance=_allowance(rules))
@@ -80,6 +82,7 @@ def status_of(run: Run, decision: JobDecision, snapshot: Snapshot, rules: Rules)
             "realised": realised,
             "planned": planned if planned is not None else before.planned,
             "coverage": coverage,
+            "settlements": accounts.settlement_statements(account),
             "reference_limit_watts": _reference(run) or before.reference_limit_watts,
             "conditions": Condition.updated(before.conditions, *(_condition(finding, now) for finding in findings)),
             "ledger": accounts.encode(account),
@@ -87,6 +90,40 @@ def status_of(run: Run, decision: JobDecision, snapshot: Snapshot, rules: Rules)
             "observed_generation": run.report.generation if run.report is not None else None,
         }
     )
+
+
+def revised_status(
+    run: Run, before: CarbonReportStatus, account: Account, what_if: Account | None, now: datetime
+) -> CarbonReportStatus:
+    """The status of a closed run whose account was settled again: its figures, and nothing of what was decided or said.
+
+    The policy and the curve may be gone by now. How far they may have been wrong then stays as it was said.
+    """
+    realised = _revised_figures(before.realised, account, run.terms)
+    planned = _revised_figures(before.planned, what_if, run.terms, planned=True) if what_if is not None else None
+    shown = planned or realised
+    coverage = accounts.coverage_statement(account, run.terms, now)
+    return before.model_copy(
+        update={
+            "carbon": accounts.carbon_text(realised.carbon_micrograms),
+            "saved": shown.saved,
+            "settled": coverage.settled,
+            "realised": realised,
+            "planned": planned if planned is not None else before.planned,
+            "coverage": coverage,
+            "settlements": accounts.settlement_statements(account),
+            "ledger": accounts.encode(account),
+            "planned_ledger": accounts.encode(what_if) if what_if is not None else None,
+        }
+    )
+
+
+def _revised_figures(before: Figures | None, account: Account, terms: Terms, *, planned: bool = False) -> Figures:
+    figures = accounts.statement(account, terms, planned=planned)
+    if before is None or figures.saved_uncertainty is not None:
+        return figures
+    kept = ("saved_uncertainty", "efficiency_uncertainty", "timing_uncertainty", "saved_uncertainty_carbon_micrograms")
+    return figures.model_copy(update={name: getattr(before, name) for name in kept})
 
 
 def as_body(status: CarbonReportStatus) -> dict[str, Any]:

@@ -9,19 +9,42 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from carbonzeus_operator.account.model import Account, Cell, Cursor, JobPod, Model, Settled, Span, State
+from carbonzeus_operator.account.lines import base36, checked
+from carbonzeus_operator.account.model import (
+    Account,
+    Cell,
+    Cursor,
+    Grid,
+    JobPod,
+    Model,
+    Settled,
+    Settlement,
+    Span,
+    State,
+    Vintage,
+)
 from carbonzeus_operator.errors import InvalidSpec
-from carbonzeus_operator.resources.ledger import CursorStatus, Ledger, ModelStatus, PodStatus, SettledStatus, SpanStatus
+from carbonzeus_operator.resources.ledger import (
+    CursorStatus,
+    GridStatus,
+    Ledger,
+    ModelStatus,
+    PodStatus,
+    SettledStatus,
+    SettlementState,
+    SpanStatus,
+    VintageStatus,
+)
 from carbonzeus_operator.resources.quantity import format_decimal, parse_decimal
 
-_DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
-_STATES = {State.UNKNOWN: "u", State.FORECAST: "f", State.PROVISIONAL: "p"}
+_STATES = {State.UNKNOWN: "u", State.FORECAST: "f", State.PROVISIONAL: "p", State.FINAL: "s"}
 _STATE_OF = {letter: state for state, letter in _STATES.items()}
 
 
 def encode(account: Account) -> Ledger:
     """The account as the part of a status."""
-    products = sorted({*account.models, *account.settled.reference_pg})
+    # In the order in which they came: the lines of the history count on it.
+    products = [*account.models, *sorted(set(account.settled.reference_pg) - set(account.models))]
     settled = account.settled
     return Ledger(
         cursors=tuple(
@@ -45,6 +68,7 @@ def encode(account: Account) -> Ledger:
         running=tuple(SpanStatus(start=span.start, end=span.end) for span in account.running),
         energy_millijoules=str(account.energy_mj),
         modelled_nanojoules=str(account.modelled_nj),
+        limited_nanojoules=str(account.limited_nj),
         measured_microseconds=str(account.measured_us),
         retired_microseconds=str(account.retired_us),
         elapsed_microseconds=str(account.elapsed_us),
@@ -57,6 +81,7 @@ def encode(account: Account) -> Ledger:
                 baseline_nanojoules=str(account.models.get(product, Model()).baseline_nj),
                 reference_nanojoules=str(account.models.get(product, Model()).reference_nj),
                 settled_picograms=str(settled.reference_pg.get(product, 0)),
+                constant_power=_power_text(account.relative_power.get(product)),
             )
             for product in products
         ),
@@ -69,6 +94,9 @@ def encode(account: Account) -> Ledger:
             constant_picograms=str(settled.constant_pg),
         ),
         cells=tuple(_cell_to_line(cell, products) for cell in account.cells),
+        grids=tuple(GridStatus(zone=grid.zone, signal=grid.signal, factor=grid.factor) for grid in account.grids),
+        history=account.history,
+        settlements=tuple(_settlement(stage, one) for stage, one in sorted(account.settlements.items())),
     )
 
 
@@ -95,6 +123,7 @@ def decode(ledger: Ledger) -> Account:
         running=tuple(Span(span.start, span.end) for span in ledger.running),
         energy_mj=int(ledger.energy_millijoules),
         modelled_nj=int(ledger.modelled_nanojoules),
+        limited_nj=int(ledger.limited_nanojoules),
         measured_us=int(ledger.measured_microseconds),
         retired_us=int(ledger.retired_microseconds),
         elapsed_us=int(ledger.elapsed_microseconds),
@@ -105,7 +134,15 @@ def decode(ledger: Ledger) -> Account:
             model.product: Model(int(model.baseline_nanojoules), int(model.reference_nanojoules))
             for model in ledger.models
         },
+        relative_power={
+            model.product: parse_decimal(model.constant_power)
+            for model in ledger.models
+            if model.constant_power is not None
+        },
         cells=tuple(_cell_from_line(line, products) for line in ledger.cells),
+        grids=tuple(Grid(grid.zone, grid.signal, grid.factor) for grid in ledger.grids),
+        history=checked(ledger.history, len(products)),
+        settlements={one.stage: _settled_at(one) for one in ledger.settlements},
         settled=Settled(
             energy_nj=int(settled.energy_nanojoules),
             forced_nj=int(settled.forced_nanojoules),
@@ -120,10 +157,50 @@ def decode(ledger: Ledger) -> Account:
     )
 
 
+def _power_text(value: float | None) -> str | None:
+    return None if value is None else format_decimal(value, 9)
+
+
+def _settlement(stage: int, one: Settlement) -> SettlementState:
+    vintage = one.vintage
+    return SettlementState(
+        stage=stage,
+        energy_nanojoules=str(one.energy_nj),
+        estimated_nanojoules=str(one.estimated_nj),
+        before_picograms=str(one.before_pg),
+        after_picograms=str(one.after_pg),
+        vintage=None
+        if vintage is None
+        else VintageStatus(
+            retrieved_at=vintage.retrieved_at,
+            updated_at=vintage.updated_at,
+            source=vintage.source[:64],
+            signal=vintage.signal,
+            factor=vintage.factor,
+            model=vintage.model[:128],
+        ),
+    )
+
+
+def _settled_at(one: SettlementState) -> Settlement:
+    vintage = one.vintage
+    return Settlement(
+        energy_nj=int(one.energy_nanojoules),
+        estimated_nj=int(one.estimated_nanojoules),
+        before_pg=int(one.before_picograms),
+        after_pg=int(one.after_picograms),
+        vintage=None
+        if vintage is None
+        else Vintage(
+            vintage.retrieved_at, vintage.updated_at, vintage.source, vintage.signal, vintage.factor, vintage.model
+        ),
+    )
+
+
 def _cell_to_line(cell: Cell, products: Sequence[str]) -> str:
     words = [
         *map(
-            _base36,
+            base36,
             (
                 cell.start_us,
                 cell.end_us - cell.start_us,
@@ -136,12 +213,12 @@ def _cell_to_line(cell: Cell, products: Sequence[str]) -> str:
                 cell.work_us,
             ),
         ),
-        "-" if cell.lag_us is None else _base36(cell.lag_us),
+        "-" if cell.lag_us is None else base36(cell.lag_us),
         _STATES[cell.state],
-        _base36(cell.intensity_ngkwh),
-        _base36(cell.baseline_ngkwh),
+        base36(cell.intensity_ngkwh),
+        base36(cell.baseline_ngkwh),
         *(
-            f"{_base36(products.index(product))}:{_base36(model.baseline_nj)}:{_base36(model.reference_nj)}"
+            f"{base36(products.index(product))}:{base36(model.baseline_nj)}:{base36(model.reference_nj)}"
             for product, model in sorted(cell.models.items())
         ),
     ]
@@ -192,14 +269,3 @@ def _cell_from_line(line: str, products: Sequence[str]) -> Cell:
             " or delete the report to begin a new account",
             reason="LedgerUnreadable",
         ) from error
-
-
-def _base36(value: int) -> str:
-    if value < 0:
-        return "-" + _base36(-value)
-    digits = ""
-    while True:
-        value, digit = divmod(value, 36)
-        digits = _DIGITS[digit] + digits
-        if not value:
-            return digits

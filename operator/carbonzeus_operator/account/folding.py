@@ -90,6 +90,7 @@ class _Working:
         self._sums: dict[tuple[int, int], Sum] = {}
         self._energy_mj = account.energy_mj
         self._modelled_nj = account.modelled_nj
+        self._limited_nj = account.limited_nj
         self._measured_us = account.measured_us
         self._time = WorkTime(account, terms, self._sums)
 
@@ -137,6 +138,7 @@ class _Working:
             pods=tuple(self.pods.values()),
             energy_mj=self._energy_mj,
             modelled_nj=self._modelled_nj,
+            limited_nj=self._limited_nj,
             measured_us=self._measured_us,
             elapsed_us=self._time.elapsed_us,
             work_us=self._time.work_us,
@@ -179,7 +181,8 @@ class _Working:
                 self._modelled_nj += energy_nj
                 into.host_baseline_nj += round(host_nj * speed.r)
                 reference_nj = drawn_nj * speed.reference_power
-                into.models[product] = into.models.get(product, Model()) + Model(
-                    round(reference_nj * speed.r), round(reference_nj)
-                )
+                model = Model(round(reference_nj * speed.r), round(reference_nj))
+                into.models[product] = into.models.get(product, Model()) + model
+                if speed.is_limited:
+                    self._limited_nj += model.baseline_nj
         self._energy_mj += (counted_nj + _NJ_PER_MJ // 2) // _NJ_PER_MJ

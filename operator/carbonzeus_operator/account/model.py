@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
+from carbonzeus_operator.grid.series import Factor, Series, Signal
+
 
 @dataclass(frozen=True, slots=True)
 class JobPod:
@@ -52,13 +54,15 @@ class Cursor:
 
 
 class State(StrEnum):
-    """How well the carbon of a cell is known. Final cells leave the list."""
+    """How well the carbon of a cell is known."""
 
     UNKNOWN = "Unknown"
     """No intensity at all: the energy stands without carbon, nothing is invented."""
     FORECAST = "Forecast"
     PROVISIONAL = "Provisional"
     """Settled with an actual that its source calls an estimate."""
+    FINAL = "Final"
+    """Settled with a published actual. Such a cell leaves the list; its hours stay in the history until the last revision."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,10 +105,58 @@ class Cell:
     baseline_ngkwh: int = 0
     """Intensity at the time at which the baseline does this cell's work."""
 
+    @property
+    def work_nj(self) -> int:
+        """What the baseline draws for this cell's work, the host's overhead counted in, where a curve is known."""
+        return sum(model.baseline_nj for model in self.models.values()) + self.host_baseline_nj
+
+
+@dataclass(frozen=True, slots=True)
+class Grid:
+    """Which intensity cells were settled with. What differs in one of these is never mixed."""
+
+    zone: str
+    signal: Signal
+    factor: Factor
+
+
+@dataclass(frozen=True, slots=True)
+class Vintage:
+    """Which state of the source's data something was settled with."""
+
+    retrieved_at: datetime
+    updated_at: datetime | None
+    """When the source revised it last, where it says so."""
+    source: str
+    signal: Signal
+    factor: Factor
+    model: str = ""
+
+    @classmethod
+    def of(cls, series: Series) -> Vintage:
+        """That of an actual."""
+        return cls(series.issued_at, series.updated_at, series.source, series.signal, series.factor, series.model)
+
+
+@dataclass(frozen=True, slots=True)
+class Settlement:
+    """What was settled at one stage: at first, and again when the source had time to revise."""
+
+    energy_nj: int = 0
+    """Of the GPUs."""
+    estimated_nj: int = 0
+    """The part of it that was settled with an estimate or a forecast."""
+    before_pg: int = 0
+    """Its carbon before; nothing at the first settlement."""
+    after_pg: int = 0
+    """Its carbon as this stage left it."""
+    vintage: Vintage | None = None
+    """The newest; None while nothing but forecasts was used."""
+
 
 @dataclass(frozen=True, slots=True)
 class Settled:
-    """The sums of all cells that were settled for good, overhead and PUE counted in."""
+    """The sums of all cells that were closed, overhead and PUE counted in, revisions included."""
 
     energy_nj: int = 0
     forced_nj: int = 0
@@ -131,6 +183,8 @@ class Account:
     energy_mj: int = 0
     modelled_nj: int = 0
     """The part of the energy with a curve."""
+    limited_nj: int = 0
+    """Of the energy of the same work at the reference limit: the part that was drawn below it. The curve's error is in it."""
     measured_us: int = 0
     """GPU time with a measurement."""
     retired_us: int = 0
@@ -142,10 +196,18 @@ class Account:
     progress_milli: int = 0
     """Steps counted so far, in thousandths."""
     models: Mapping[str, Model] = field(default_factory=dict)
-    """By product, over all records."""
+    """By product, over all records. In the order in which they came: the history counts on it."""
+    relative_power: Mapping[str, float] = field(default_factory=dict)
+    """By product: power at the best constant limit, relative to that at the reference limit, as the curve last said."""
     cells: tuple[Cell, ...] = ()
     """The unsettled ones, in time order."""
     settled: Settled = field(default_factory=Settled)
+    grids: tuple[Grid, ...] = ()
+    """What the history was settled with; its lines name them by their place."""
+    history: tuple[str, ...] = ()
+    """The closed hours that may be settled again, as lines (see `history`), in time order."""
+    settlements: Mapping[int, Settlement] = field(default_factory=dict)
+    """By stage: 0 is the first settlement, then one for each age at which it is settled again."""
 
     @property
     def elapsed_s(self) -> float:

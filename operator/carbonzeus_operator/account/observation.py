@@ -18,6 +18,7 @@ def observe(account: Account, pods: Iterable[JobPod], *, running_since: datetime
     """Takes what the cluster shows: the job's pods with GPUs, and since when all workers run (None: they do not).
 
     A pod that is no longer shown has ended now, unless its end was seen. A wrong end is set right when it shows again.
+    The same object where nothing is new.
     """
     shown = {pod.uid: pod for pod in pods}
     known = {pod.uid: pod for pod in account.pods}
@@ -35,11 +36,14 @@ def observe(account: Account, pods: Iterable[JobPod], *, running_since: datetime
     ]
     merged += [pod for uid, pod in shown.items() if uid not in known]
     kept, retired_us = _within_bounds(merged)
+    spans = _spans(account.running, kept, running_since, now)[-MAX_SPANS:]
+    if (kept, spans, retired_us) == (account.pods, account.running, 0):
+        return account
     return replace(
         account,
         pods=kept,
         retired_us=account.retired_us + retired_us,
-        running=_spans(account.running, kept, running_since, now)[-MAX_SPANS:],
+        running=spans,
     )
 
 

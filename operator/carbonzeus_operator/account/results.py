@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from carbonzeus_operator.account.cells import to_us
+from carbonzeus_operator.account.intensity import carbon_of
 from carbonzeus_operator.account.model import Account, State
-from carbonzeus_operator.account.settlement import carbon_of
-from carbonzeus_operator.account.terms import Terms
+from carbonzeus_operator.account.terms import Product, Terms
 
 _PG_PER_UG = 1_000_000
 _NJ_PER_MJ = 1_000_000
@@ -34,6 +34,10 @@ class Figures:
     """Share without any intensity: in no carbon figure."""
     modelled: float
     """Share with a curve."""
+    saved_error_ug: int | None = None
+    """By how much saved and baseline may be wrong, as the curve may be; None where no curve is known now."""
+    timing_error_ug: int | None = None
+    """By how much timing and the best constant limit may be."""
 
     @property
     def saved_ug(self) -> int | None:
@@ -51,6 +55,13 @@ class Figures:
     def timing_ug(self) -> int | None:
         """What following the grid added to that."""
         return None if self.best_constant_ug is None else self.best_constant_ug - self.realised_ug
+
+    @property
+    def efficiency_error_ug(self) -> int | None:
+        """By how much efficiency may be wrong: it takes both errors."""
+        if self.saved_error_ug is None or self.timing_error_ug is None:
+            return None
+        return self.saved_error_ug + self.timing_error_ug
 
     def of_baseline(self, micrograms: int | None) -> float | None:
         """As a share of the baseline; None where there is none."""
@@ -83,15 +94,19 @@ def figures(account: Account, terms: Terms) -> Figures:
         for product, picograms in carbon.reference_pg.items():
             reference_pg[product] = reference_pg.get(product, 0) + picograms
     baseline_ug = best_constant_ug = None
+    saved_error_ug = timing_error_ug = None
     if account.models:
         baseline_ug = _ug(baseline_pg)
+        powers = relative_power(account, terms)
         best_constant_ug = _ug(
             constant_pg
-            + sum(
-                round(picograms * _relative_power(account, terms, product))
-                for product, picograms in reference_pg.items()
-            )
+            + sum(round(picograms * powers.get(product, 1.0)) for product, picograms in reference_pg.items())
         )
+        if any(one.curve is not None for one in terms.products.values()):
+            error = curve_error(account, terms)
+            saved_error_ug = round(_ug(baseline_pg) * error)
+            wrong = lower_power(account, terms, error)
+            timing_error_ug = _ug(round(sum(pg * wrong.get(product, 0.0) for product, pg in reference_pg.items())))
     whole = total_nj or 1
     return Figures(
         energy_mj=account.energy_mj,
@@ -103,6 +118,8 @@ def figures(account: Account, terms: Terms) -> Figures:
         estimated=estimated_nj / whole,
         unknown=unknown_nj / whole,
         modelled=account.modelled_nj / whole,
+        saved_error_ug=saved_error_ug,
+        timing_error_ug=timing_error_ug,
     )
 
 
@@ -135,15 +152,49 @@ def coverage(account: Account, now: datetime, *, allowance: timedelta = timedelt
     return Coverage(account.measured_us, ran_us)
 
 
-def _relative_power(account: Account, terms: Terms, product: str) -> float:
-    """Power at the best constant limit, relative to that at the reference limit."""
-    model = account.models[product]
-    known = terms.products.get(product)
-    if known is None or known.curve is None or not model.reference_nj:
+def relative_power(account: Account, terms: Terms) -> dict[str, float]:
+    """By product: power at the best constant limit, relative to that at the reference limit.
+
+    Where no curve is known any more, as the curve last said.
+    """
+    found = dict(account.relative_power)
+    for product, model in account.models.items():
+        known = terms.products.get(product)
+        if known is not None and known.curve is not None and model.reference_nj:
+            found[product] = _power_for(known, model.baseline_nj / model.reference_nj)
+    return found
+
+
+def curve_error(account: Account, terms: Terms) -> float:
+    """By what share the baseline may be wrong, if the curve's r is wrong by `terms.curve_error` below the reference limit.
+
+    At the reference limit the curve says r = 1 and nothing can be wrong.
+    """
+    baseline_nj = sum(model.baseline_nj for model in account.models.values())
+    return terms.curve_error * min(account.limited_nj / baseline_nj, 1.0) if baseline_nj else 0.0
+
+
+def lower_power(account: Account, terms: Terms, error: float) -> dict[str, float]:
+    """By product: how much less power, relative to that at the reference limit, the best constant limit may draw.
+
+    With a curve that is wrong by its error ε everywhere below the reference limit, and by `error` over the job's work, the
+    same work asks for the limit that this curve has at r · (1 - (ε - error)). A job that was always below the reference
+    limit, or never, is not concerned: what it did and the constant limit are wrong alike.
+    """
+    found = {}
+    for product, model in account.models.items():
+        known = terms.products.get(product)
+        if known is not None and known.curve is not None and model.reference_nj and error > 0:
+            r = model.baseline_nj / model.reference_nj
+            found[product] = _power_for(known, r) - _power_for(known, r * (1 - (terms.curve_error - error)))
+    return found
+
+
+def _power_for(product: Product, r: float) -> float:
+    if product.curve is None:
         return 1.0
-    r = model.baseline_nj / model.reference_nj
-    power_w, _ = known.curve.at(known.curve.limit_for(r))
-    reference_w, _ = known.curve.at(known.reference_limit_w)
+    power_w, _ = product.curve.at(product.curve.limit_for(r))
+    reference_w, _ = product.curve.at(product.reference_limit_w)
     return power_w / reference_w
 
 

@@ -19,6 +19,8 @@ class Speed:
     power: float = 1.0
     reference_power: float | None = None
     """None: no curve."""
+    is_limited: bool = False
+    """Whether the limit that counts is below the reference limit."""
 
 
 def speed_of(record: EnergyRecord, product: Product | None, held_w: float | None, instead_w: float | None) -> Speed:
@@ -32,9 +34,10 @@ def speed_of(record: EnergyRecord, product: Product | None, held_w: float | None
     reference_power_w, _ = product.curve.at(product.reference_limit_w)
     power_w, r = product.curve.at(measured_w)
     if instead_w is None:
-        return Speed(r, r, 1.0, reference_power_w / power_w)
+        return Speed(r, r, 1.0, reference_power_w / power_w, measured_w < product.reference_limit_w)
     would_w, would_r = product.curve.at(instead_w)
-    return Speed(would_r, r, would_w / power_w, reference_power_w / power_w)
+    limited = instead_w < product.reference_limit_w
+    return Speed(would_r, r, would_w / power_w, reference_power_w / power_w, limited)
 
 
 def _lower_bound(record: EnergyRecord, product: Product, limit_w: float) -> float:

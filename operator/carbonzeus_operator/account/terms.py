@@ -47,6 +47,8 @@ class Terms:
     """Steps per second at the reference limit; None where no profile says: then work comes from the curve."""
     host_w_per_gpu: float = 0.0
     pue: float = 1.0
+    curve_error: float = 0.02
+    """By what share a curve's r may be wrong below the reference limit; plans allow for as much (`Rules.curve_error`)."""
 
 
 @dataclass(frozen=True, slots=True)

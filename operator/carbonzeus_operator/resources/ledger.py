@@ -6,6 +6,7 @@ from typing import Annotated
 
 from pydantic import Field
 
+from carbonzeus_operator.grid.series import Factor, Signal
 from carbonzeus_operator.resources.base import Part
 from carbonzeus_operator.resources.quantity import DecimalString
 from carbonzeus_wire.base import Instant
@@ -17,6 +18,12 @@ MAX_SPANS = 64
 """Spans of running an account remembers, for records that are still to come."""
 MAX_CELLS = 1536
 """Unsettled cells an account keeps: 16 days at 15 minutes. Beyond, the oldest are settled with what is known."""
+MAX_GRIDS = 16
+"""Kinds of intensity an account can tell apart: zones that a job moved through."""
+MAX_HISTORY = 1024
+"""Lines of closed hours an account keeps to settle them again: 95 days of hours take about 100. Beyond, the oldest go."""
+MAX_LINE = 2048
+"""Characters of such a line."""
 
 LARGEST = 2**53 - 1
 """The largest whole number that JSON numbers hold exactly; the API server compares bounds as such."""
@@ -81,6 +88,8 @@ class ModelStatus(Part):
     """Energy of the same time at the reference limit, in nanojoules."""
     settled_picograms: Digits = "0"
     """Settled carbon of the same time at the reference limit, in picograms."""
+    constant_power: DecimalString | None = None
+    """Power at the best constant limit, relative to that at the reference limit, as the power curve last said."""
 
 
 class SettledStatus(Part):
@@ -98,6 +107,51 @@ class SettledStatus(Part):
     """Carbon of the baseline, in picograms."""
     constant_picograms: Digits = "0"
     """Carbon of what no power limit changes, in picograms."""
+
+
+class GridStatus(Part):
+    """Which carbon intensity windows were settled with."""
+
+    zone: Annotated[str, Field(max_length=64)]
+    """Grid zone."""
+    signal: Signal
+    """Average or Marginal."""
+    factor: Factor
+    """Lifecycle or Direct."""
+
+
+class VintageStatus(Part):
+    """Which state of the source's data something was settled with."""
+
+    retrieved_at: Instant
+    """When it was asked for."""
+    updated_at: Instant | None = None
+    """When the source revised it last; absent where the source does not say."""
+    source: Annotated[str, Field(max_length=64)]
+    """Provider of the intensity."""
+    signal: Signal
+    """Average or Marginal."""
+    factor: Factor
+    """Lifecycle or Direct."""
+    model: Annotated[str, Field(max_length=128)] = ""
+    """Model or data set, where the source names one."""
+
+
+class SettlementState(Part):
+    """What was settled at one stage."""
+
+    stage: Annotated[int, Field(ge=0, le=3)]
+    """0 at first; 1, 2, 3 when it was settled again."""
+    energy_nanojoules: Digits
+    """Energy settled, in nanojoules."""
+    estimated_nanojoules: Digits
+    """The part settled with an estimate or a forecast, in nanojoules."""
+    before_picograms: Digits
+    """Its carbon before, in picograms."""
+    after_picograms: Digits
+    """Its carbon after, in picograms."""
+    vintage: VintageStatus | None = None
+    """The newest data used."""
 
 
 class Ledger(Part):
@@ -125,6 +179,8 @@ class Ledger(Part):
     """Energy of all folded records, in millijoules."""
     modelled_nanojoules: Digits = "0"
     """The part with a power curve, in nanojoules."""
+    limited_nanojoules: Digits = "0"
+    """Energy of the same work at the reference limit, the part that was drawn below it, in nanojoules."""
     measured_microseconds: Digits = "0"
     """GPU time with a measurement, in microseconds."""
     retired_microseconds: Digits = "0"
@@ -149,3 +205,14 @@ class Ledger(Part):
     """Sums over settled windows."""
     cells: Annotated[tuple[Annotated[str, Field(max_length=2048)], ...], Field(max_length=MAX_CELLS)] = ()
     """Unsettled windows in time order, one compact line each. Beyond 1536 the oldest are settled with what is known."""
+    grids: Annotated[tuple[GridStatus, ...], Field(max_length=MAX_GRIDS)] = ()
+    """Carbon intensities that the history was settled with; its lines name them by their place."""
+    history: Annotated[tuple[Annotated[str, Field(max_length=MAX_LINE)], ...], Field(max_length=MAX_HISTORY)] = ()
+    """Closed hours that are settled again when the source had time to revise, in time order, as compact lines."""
+    settlements: Annotated[
+        tuple[SettlementState, ...],
+        Field(
+            max_length=4, json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["stage"]}
+        ),
+    ] = ()
+    """Sums by stage of settlement."""

@@ -84,12 +84,24 @@ class Figures(Part):
     """The part of it that the best constant power limit would have saved, in percent of the baseline."""
     timing: PercentString | None = None
     """The part of it that following the grid added, in percent of the baseline."""
+    saved_uncertainty: PercentString | None = None
+    """By how much saved may be wrong either way, as the power curve may be, in percent of the baseline. Absent where no power
+    curve is known."""
+    efficiency_uncertainty: PercentString | None = None
+    """By how much efficiency may be wrong either way, in percent of the baseline."""
+    timing_uncertainty: PercentString | None = None
+    """By how much timing may be wrong either way, in percent of the baseline."""
+    saved_uncertainty_carbon_micrograms: Count | None = None
+    """By how much the saved carbon may be wrong either way, in micrograms."""
     elapsed_milliseconds: Count = 0
     """Time during which all workers ran, from the first counted step on, in milliseconds."""
     work_milliseconds: Count = 0
     """Time that the same work takes at the reference limit, in milliseconds. Slowdown is elapsed over work, less one."""
     progress_thousandths: Count = 0
     """Training steps counted so far, in thousandths of a step."""
+    carbon_micrograms_per_step: DecimalString | None = None
+    """Carbon for each training step, in micrograms: the operational part of SCI with R = one step. Absent where no steps are
+    counted."""
 
 
 class CoverageStatus(Part):
@@ -109,6 +121,33 @@ class CoverageStatus(Part):
     """Energy for which no carbon intensity is known, in percent of all energy. It is in no carbon figure."""
     modelled: PercentString | None = None
     """Energy with a power curve, in percent of all energy. No saving is claimed for the rest."""
+
+
+class SettlementStatus(Part):
+    """What was settled at one stage, with which state of the source's data."""
+
+    at: ShortText
+    """First, or how old the data was when it was settled again: 7d, 30d, 95d."""
+    energy_millijoules: Count = 0
+    """Energy settled so far at this stage, in millijoules."""
+    estimated: PercentString | None = None
+    """The part of it settled with an estimate or a forecast, in percent."""
+    carbon_before_micrograms: Count | None = None
+    """Its carbon before, in micrograms. Absent at the first settlement."""
+    carbon_micrograms: Count = 0
+    """Its carbon as this stage left it, in micrograms."""
+    retrieved_at: Instant | None = None
+    """When the newest data used was asked for. Absent while there were only forecasts."""
+    updated_at: Instant | None = None
+    """When the source revised that data last; absent where the source does not say."""
+    source: ShortText | None = None
+    """Provider of that data."""
+    signal: Signal | None = None
+    """Average or Marginal."""
+    factor: ShortText | None = None
+    """Lifecycle or Direct: what that data counts."""
+    model: Annotated[str, Field(max_length=128)] | None = None
+    """Model or data set of that data, where the source names one."""
 
 
 class PlanStepStatus(Part):
@@ -184,6 +223,11 @@ class CarbonReportStatus(Part):
     """What the recommended limits would have done. In mode Recommend only; never mixed with what really happened."""
     coverage: CoverageStatus | None = None
     """How much was measured and how much is settled."""
+    settlements: Annotated[
+        tuple[SettlementStatus, ...],
+        Field(max_length=4, json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["at"]}),
+    ] = ()
+    """What was settled at first, and again after 7, 30 and 95 days, when the source had time to revise its data."""
     reference_limit_watts: DecimalString | None = None
     """The limit the GPUs had before us: ceiling of the plan and limit of the baseline, in watts."""
     conditions: Conditions = ()

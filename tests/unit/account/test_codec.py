@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from carbonzeus_operator.account import Account, Cell, Cursor, JobPod, Settled, Span, State, decode, encode
-from carbonzeus_operator.account.model import Model
+from carbonzeus_operator.account.model import Grid, Model, Settlement, Vintage
 from carbonzeus_operator.errors import InvalidSpec
+from carbonzeus_operator.grid.series import Factor, Signal
 from carbonzeus_operator.resources.ledger import MAX_CELLS, Ledger
 from tests.unit.account.books import POD, T0, examples
 
@@ -57,6 +58,27 @@ def cells(draw: st.DrawFn) -> Cell:
     )
 
 
+vintages = st.builds(
+    Vintage,
+    retrieved_at=instants,
+    updated_at=st.none() | instants,
+    source=words,
+    signal=st.sampled_from(Signal),
+    factor=st.sampled_from(Factor),
+    model=st.just("") | words,
+)
+settlements = st.builds(
+    Settlement,
+    energy_nj=amounts,
+    estimated_nj=amounts,
+    before_pg=st.integers(0, 10**30),
+    after_pg=st.integers(0, 10**30),
+    vintage=st.none() | vintages,
+)
+LINES = (
+    "hogj8hn9c0 1njchs0 0 s lfls 0 100,8v0uaiosg0,,8v0uaiosg0,,8v0uaiosg0 400.25,5b,1",
+    "hp 1 2 u lfls f 0,1,,,,2,3,4",
+)
 accounts = st.builds(
     Account,
     cursors=st.dictionaries(words, st.builds(Cursor, st.integers(0, 2**53 - 1), st.none() | instants), max_size=4),
@@ -64,14 +86,21 @@ accounts = st.builds(
     running=st.lists(spans, max_size=4).map(tuple),
     energy_mj=amounts,
     modelled_nj=amounts,
+    limited_nj=amounts,
     measured_us=amounts,
     retired_us=amounts,
     elapsed_us=amounts,
     work_us=amounts,
     frontier_lag_us=signed,
     progress_milli=amounts,
-    models=st.just({product: Model(1, 2) for product in PRODUCTS}),
+    models=st.permutations(PRODUCTS).map(lambda found: {product: Model(1, 2) for product in found}),
+    relative_power=st.dictionaries(
+        products, st.integers(0, 10**9).map(lambda billionths: billionths / 10**9), max_size=3
+    ),
     cells=st.lists(cells(), max_size=5).map(tuple),
+    grids=st.lists(st.builds(Grid, words, st.sampled_from(Signal), st.sampled_from(Factor)), max_size=3).map(tuple),
+    history=st.lists(st.sampled_from(LINES), max_size=3).map(tuple),
+    settlements=st.dictionaries(st.integers(0, 3), settlements, max_size=4),
     settled=st.builds(
         Settled,
         energy_nj=amounts,
@@ -90,7 +119,10 @@ accounts = st.builds(
 def test_an_account_survives_its_report(account: Account):
     """Through JSON as the API server stores it, and back: the very same account."""
     stored = json.dumps(encode(account).as_json())
-    assert decode(Ledger.model_validate(json.loads(stored))) == account
+    again = decode(Ledger.model_validate(json.loads(stored)))
+    assert again == account
+    # The lines of the history name products by their place.
+    assert list(again.models) == list(account.models)
 
 
 def test_a_new_report_holds_an_empty_account():

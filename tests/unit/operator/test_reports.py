@@ -11,7 +11,7 @@ from carbonzeus_operator.decide import JobDecision, reconcile
 from carbonzeus_operator.plan.schedule import SlowdownKnob
 from carbonzeus_operator.reports import status_of
 from carbonzeus_operator.resources.report import MAX_PLAN_STEPS, JobResult
-from carbonzeus_operator.runs import Run, report_key
+from carbonzeus_operator.run import Run, report_key
 from carbonzeus_operator.world.objects import Job
 from carbonzeus_operator.world.snapshot import Snapshot
 from tests.unit.operator import world

@@ -15,7 +15,8 @@ from carbonzeus_operator.resources.report import (
     JobResult,
     ReportState,
 )
-from carbonzeus_operator.runs import LAST_RECORDS, Run, Runs, report_key
+from carbonzeus_operator.run import LAST_RECORDS, Run, report_key
+from carbonzeus_operator.runs import Runs
 from carbonzeus_operator.world.picture import Ours
 from tests.unit.operator.world import NOON, job
 

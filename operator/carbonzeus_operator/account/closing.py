@@ -1,0 +1,192 @@
+"""Closing cells: into the sums for good, and into the history as long as the source may revise what it published."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+from carbonzeus_operator.account import history
+from carbonzeus_operator.account.cells import from_us, share, to_us
+from carbonzeus_operator.account.intensity import carbon_of, pue_micro, to_ng
+from carbonzeus_operator.account.lines import HOUR_US, Entry
+from carbonzeus_operator.account.model import Account, Cell, Grid, Settled, Settlement, State, Vintage
+from carbonzeus_operator.account.terms import Terms
+from carbonzeus_operator.grid.series import Series
+from carbonzeus_operator.resources.ledger import MAX_GRIDS
+
+
+def baseline_span(cell: Cell, lag_us: int) -> tuple[int, int]:
+    """When the baseline does the cell's work [us]: the job's time, less how far the job is behind."""
+    return cell.start_us - lag_us, cell.end_us - lag_us - cell.elapsed_us + cell.work_us
+
+
+class Closing:
+    """An account whose cells are being closed."""
+
+    def __init__(
+        self, account: Account, terms: Terms, actual: Series | None = None, forecast: Series | None = None
+    ) -> None:
+        self._account = account
+        self._terms = terms
+        self._actual = actual
+        self._forecast = forecast
+        self._closed: list[tuple[Cell, int, bool]] = []
+
+    def add(self, cell: Cell, lag_us: int, *, forced: bool) -> None:
+        """Closes a cell. `forced`: with what is known, since no better was published in time."""
+        self._closed.append((cell, lag_us, forced))
+
+    def done(self) -> Account:
+        """The account with the closed cells in its sums and its history; the caller takes them from the open ones."""
+        account = self._account
+        if not self._closed:
+            return account
+        grids, grid = self._grid()
+        products = list(account.models)
+        entries = [
+            entry
+            for cell, lag_us, forced in self._closed
+            for entry in self._entries(cell, lag_us, products, grid, forced=forced)
+        ]
+        settled, first = self._sums()
+        return replace(
+            account,
+            settled=settled,
+            grids=grids,
+            history=history.added(account.history, entries) if grid < MAX_GRIDS else account.history,
+            settlements={**account.settlements, 0: first},
+        )
+
+    def _sums(self) -> tuple[Settled, Settlement]:
+        """The sums with these cells, and what was settled for the first time."""
+        known = [(cell, forced) for cell, _, forced in self._closed if cell.state is not State.UNKNOWN]
+        carbon = [carbon_of(cell, self._terms) for cell, _ in known]
+        energy_nj = sum(cell.energy_nj for cell, _ in known)
+        estimated_nj = sum(cell.energy_nj for cell, forced in known if forced)
+        lost_nj = sum(cell.energy_nj for cell, _, _ in self._closed if cell.state is State.UNKNOWN)
+        realised_pg = sum(one.realised_pg for one in carbon)
+        sums, first = self._account.settled, self._account.settlements.get(0, Settlement())
+        reference_pg = dict(sums.reference_pg)
+        for one in carbon:
+            for product, picograms in one.reference_pg.items():
+                reference_pg[product] = reference_pg.get(product, 0) + picograms
+        published = self._actual is not None and not all(forced for _, forced in known)
+        return Settled(
+            energy_nj=sums.energy_nj + energy_nj + lost_nj,
+            forced_nj=sums.forced_nj + estimated_nj,
+            lost_nj=sums.lost_nj + lost_nj,
+            realised_pg=sums.realised_pg + realised_pg,
+            baseline_pg=sums.baseline_pg + sum(one.baseline_pg for one in carbon),
+            constant_pg=sums.constant_pg + sum(one.constant_pg for one in carbon),
+            reference_pg=reference_pg,
+        ), Settlement(
+            energy_nj=first.energy_nj + energy_nj,
+            estimated_nj=first.estimated_nj + estimated_nj,
+            before_pg=first.before_pg,
+            after_pg=first.after_pg + realised_pg,
+            vintage=Vintage.of(self._actual) if published and self._actual is not None else first.vintage,
+        )
+
+    def _grid(self) -> tuple[tuple[Grid, ...], int]:
+        """The grids of the account and the place of the one that these cells are settled with."""
+        grids, series = self._account.grids, self._actual or self._forecast
+        if series is None:
+            return grids, max(len(grids) - 1, 0)
+        grid = Grid(series.zone, series.signal, series.factor)
+        if grid not in grids and len(grids) < MAX_GRIDS:
+            grids = (*grids, grid)
+        return grids, grids.index(grid) if grid in grids else MAX_GRIDS
+
+    def _entries(self, cell: Cell, lag_us: int, products: list[str], grid: int, *, forced: bool) -> Iterator[Entry]:
+        """What the cell is made of, by the time that weighs it: its own, and that at which the baseline does its work."""
+        models = [cell.models.get(product) for product in products]
+        state = cell.state if forced else State.FINAL
+        # Nothing is known of the time of its baseline either: both are valued when the source has them, or neither.
+        unknown = state is State.UNKNOWN
+        here = Entry(
+            start_us=cell.start_us,
+            end_us=cell.end_us,
+            stage=0,
+            state=state,
+            pue_micro=pue_micro(self._terms),
+            grid=grid,
+            intensity_ngkwh=0 if unknown else cell.intensity_ngkwh,
+            energy_nj=cell.energy_nj,
+            host_nj=cell.host_nj,
+            baseline_nj=cell.fixed_nj + (cell.work_nj if unknown else 0),
+            constant_nj=cell.constant_nj,
+            reference_nj=tuple(model.reference_nj if model is not None else 0 for model in models),
+        )
+        yield from self._parts(here)
+        if cell.work_nj and not unknown:
+            start_us, end_us = baseline_span(cell, lag_us)
+            yield from self._parts(
+                Entry(
+                    start_us=start_us,
+                    end_us=max(end_us, start_us),
+                    stage=0,
+                    state=state,
+                    pue_micro=here.pue_micro,
+                    grid=grid,
+                    intensity_ngkwh=cell.baseline_ngkwh,
+                    baseline_nj=cell.work_nj,
+                )
+            )
+
+    def _parts(self, whole: Entry) -> Iterator[Entry]:
+        """The entry, cut where the hours end and, where the actual settled it, into the source's intervals."""
+        if whole.state is State.FINAL and self._actual is not None:
+            pieces = list(_intervals(self._actual, whole.start_us, whole.end_us))
+        else:
+            hours = _hours(whole.start_us, whole.end_us)
+            pieces = [(low, high, (low, max(high, low + 1)), whole.intensity_ngkwh) for low, high in hours]
+        if len(pieces) == 1:
+            _, _, (start_us, end_us), intensity_ngkwh = pieces[0]
+            yield replace(whole, start_us=start_us, end_us=end_us, intensity_ngkwh=intensity_ngkwh)
+            return
+        length_us = whole.end_us - whole.start_us
+        for low, high, (start_us, end_us), intensity_ngkwh in pieces:
+            bounds = (low - whole.start_us, high - whole.start_us)
+
+            def part(total: int, bounds: tuple[int, int] = bounds) -> int:
+                return share(total, bounds[1], length_us) - share(total, bounds[0], length_us) if total else 0
+
+            yield replace(
+                whole,
+                start_us=start_us,
+                end_us=end_us,
+                intensity_ngkwh=intensity_ngkwh,
+                energy_nj=part(whole.energy_nj),
+                host_nj=part(whole.host_nj),
+                baseline_nj=part(whole.baseline_nj),
+                constant_nj=part(whole.constant_nj),
+                reference_nj=tuple(map(part, whole.reference_nj)),
+            )
+
+
+_Piece = tuple[int, int, tuple[int, int], int]
+"""(from, to, the span that is valued as one, its intensity)."""
+
+
+def _hours(start_us: int, end_us: int) -> Iterator[tuple[int, int]]:
+    """[start, end) cut at the hours; the moment itself where that is no time at all."""
+    low = start_us
+    while True:
+        high = min(low - low % HOUR_US + HOUR_US, end_us)
+        yield low, high
+        if high >= end_us:
+            return
+        low = high
+
+
+def _intervals(actual: Series, start_us: int, end_us: int) -> Iterator[_Piece]:
+    """[start, end) cut at the hours and into the source's intervals, which cover all of it."""
+    found = [actual.at(from_us(start_us))] if start_us >= end_us else actual.between(from_us(start_us), from_us(end_us))
+    for interval in found:
+        if interval is None:
+            continue
+        begin_us, stop_us = to_us(interval.start), to_us(interval.end)
+        for low, high in _hours(max(begin_us, start_us), min(stop_us, end_us) if start_us < end_us else start_us):
+            hour_us = low - low % HOUR_US
+            span = (max(begin_us, hour_us), min(stop_us, hour_us + HOUR_US))
+            yield low, high, span, to_ng(interval.gco2_per_kwh)
