@@ -36,8 +36,8 @@ class Settled:
     message: str = ""
     written_at: datetime | None = None
     """When the board was told a new limit, if it was."""
-    overridden: bool = False
-    """Somebody else had set the limit since our last write."""
+    foreign_w: float | None = None
+    """The limit that somebody else had set since our last write, if they had."""
     yielded: bool = False
     """The limit is left to somebody else."""
 
@@ -62,8 +62,8 @@ class Actuator:
         self._journal = journal
         self._clock = clock
         self._yields = yields
-        self._yielded_to: str | None = None
-        """The pod under whose plan somebody else has set the limit."""
+        self._under: str | None = None
+        """The pod under whose plan somebody else has set a limit that is left so."""
         self._loads = driver.loads
         """Of the driver at our last write."""
         self._written_w: float | None = None
@@ -79,10 +79,12 @@ class Actuator:
         except NotSupported as error:
             return Settled(None, None, Outcome.FAULT, RefusalReason.NOT_SUPPORTED, str(error))
         entry = self._journal.entry(self._board.uuid)
-        if not aim.planned or aim.pod_uid != self._yielded_to:
-            self._yielded_to = None
+        self._under = self._under or self._journal.yielded(self._board.uuid)
         try:
-            if self._yielded_to is not None or (aim.planned and self._yields and self._taken(current_w, entry)):
+            if self._under is not None and not aim.unheard and not (self._yields and aim.pod_uid == self._under):
+                self._journal.end_yield(self._board.uuid)
+                self._under = None
+            if aim.planned and self._yields and (self._under is not None or self._taken(current_w, entry)):
                 return self._yield(aim, current_w)
             return self._follow(aim, current_w, entry) if aim.planned else self._release(current_w, entry)
         except JournalFailed as error:
@@ -114,17 +116,23 @@ class Actuator:
         message = f"the board and the reference limit of {reference_w:g} W allow {wanted_w:g} W" if clamped else ""
         if same(current_w, wanted_w):
             self._failure = None
-            return Settled(current_w, reference_w, outcome, message=message, overridden=adopted)
+            return Settled(current_w, reference_w, outcome, message=message, foreign_w=current_w if adopted else None)
         return self._write(wanted_w, current_w, reference_w, outcome, message)
 
     def _yield(self, aim: Aim, current_w: float) -> Settled:
         """Leave the GPU to whoever has set its limit, also when the plan ends: there is nothing of ours to give back."""
-        new, self._yielded_to = self._yielded_to is None, aim.pod_uid
-        why = f"LimitOverridden: somebody else set {current_w:g} W; left so until the pod ends or its lease does"
+        new, self._under = self._under is None, aim.pod_uid
+        why = (
+            f"somebody else set {current_w:g} W under the plan; left so until the pod ends or its lease does. "
+            "To have the plan followed, keep others from setting limits, or set agent.settings.foreignWrites to Reassert"
+        )
         if new:
-            log.warning("%s: %s", self._board.uuid, why)
-        self._forget()
-        return Settled(current_w, current_w, Outcome.FAULT, None, why, overridden=new, yielded=True)
+            log.warning("%s: LimitOverridden: %s", self._board.uuid, why)
+        self._journal.note_yield(self._board.uuid, aim.pod_uid)
+        self._written_w = self._attempted_w = self._failure = None
+        foreign_w = current_w if new else None
+        refusal = RefusalReason.LIMIT_OVERRIDDEN
+        return Settled(current_w, current_w, Outcome.FAULT, refusal, why, foreign_w=foreign_w, yielded=True)
 
     def _name_ours(self, reference_w: float, ahead_w: set[float], entry: Entry | None) -> None:
         """Have the journal name the prior limit and all that the plan may write, before any of it is written."""
@@ -142,9 +150,9 @@ class Actuator:
             return Settled(current_w, current_w)
         if self._foreign(current_w, entry):
             log.warning("%s: somebody set %g W, which is not ours; left as it is", self._board.uuid, current_w)
-            overridden = self._written_w is not None
+            foreign_w = current_w if self._written_w is not None else None
             self._forget()
-            return Settled(current_w, current_w, overridden=overridden)
+            return Settled(current_w, current_w, foreign_w=foreign_w)
         settled = Settled(current_w, entry.prior_w)
         if not same(current_w, entry.prior_w):
             settled = self._write(entry.prior_w, current_w, entry.prior_w, Outcome.APPLIED, "")
@@ -198,7 +206,7 @@ class Actuator:
         now_s = self._clock.boot_s()
         if failure is not None and failure.wanted_w == wanted_w and now_s < failure.retry_at_s:
             return Settled(current_w, reference_w, Outcome.FAULT, failure.refusal, failure.message)
-        overridden = self._written_w is not None and not same(current_w, self._written_w)
+        foreign_w = current_w if self._written_w is not None and not same(current_w, self._written_w) else None
         self._attempted_w = wanted_w
         refusal: RefusalReason | None = None
         try:
@@ -222,7 +230,7 @@ class Actuator:
             retry_at_s = now_s + BACKOFF_S[min(tries, len(BACKOFF_S)) - 1]
             self._failure = _Failure(wanted_w, tries, retry_at_s, refusal, problem)
             log.warning("%s: %s", self._board.uuid, problem)
-            return Settled(read_w, reference_w, Outcome.FAULT, refusal, problem, written_at, overridden)
+            return Settled(read_w, reference_w, Outcome.FAULT, refusal, problem, written_at, foreign_w)
         self._failure = None
         self._written_w, self._attempted_w, self._loads = read_w, None, self._driver.loads
-        return Settled(read_w, reference_w, outcome, None, message, written_at, overridden)
+        return Settled(read_w, reference_w, outcome, None, message, written_at, foreign_w)

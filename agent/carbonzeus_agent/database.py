@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import sqlite3
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -44,6 +46,33 @@ def open_database(path: Path, schema: str, *, newest: int) -> Opened:
         aside = _set_aside(path, "damaged")
         log.error("%s is damaged (%s): set aside as %s, starting a new one", path, error, aside)  # noqa: TRY400 - the trace tells nothing more
     return Opened(_open(path, schema, newest), set_aside=aside)
+
+
+def upgrade(connection: sqlite3.Connection, steps: Iterable[str]) -> None:
+    """From the version that the file bears to the newest, one after the other, each whole or not at all.
+
+    `steps` are statements, each ended by a semicolon, that make version 2 of version 1, then 3 of 2, and so on.
+    Raises `sqlite3.Error`, and closes the connection, where one fails.
+    """
+    try:
+        for number, step in enumerate(("", *steps), start=1):
+            if number > version(connection):
+                connection.executescript(f"BEGIN IMMEDIATE; {step} PRAGMA user_version = {number}; COMMIT;")
+    except sqlite3.Error:
+        connection.close()  # and with it the transaction
+        raise
+
+
+@contextlib.contextmanager
+def transaction(connection: sqlite3.Connection) -> Iterator[None]:
+    """All of it or nothing."""
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+    except BaseException:
+        connection.execute("ROLLBACK")
+        raise
+    connection.execute("COMMIT")
 
 
 def version(connection: sqlite3.Connection) -> int:

@@ -1,4 +1,5 @@
-"""What must not be forgotten when the agent dies: the limit each GPU had before our first write, and the newest fence.
+"""What must not be forgotten when the agent dies: the limit each GPU had before our first write, the newest fence, and which
+GPUs are left to somebody else.
 
 An entry is durable before the first write of its GPU, and names every limit that we may write. So a switch needs no disk, and
 whoever starts after a kill can tell a limit that we left behind from one that somebody else has set since.
@@ -20,7 +21,7 @@ from pathlib import Path
 
 from pydantic import TypeAdapter
 
-from carbonzeus_agent.database import Opened, open_database, version
+from carbonzeus_agent.database import Opened, open_database, transaction, upgrade, version
 from carbonzeus_agent.plans import BEGINNING
 from carbonzeus_wire import Fence
 
@@ -30,8 +31,8 @@ SCHEMA = """
 CREATE TABLE IF NOT EXISTS entry (gpu TEXT PRIMARY KEY, prior_w REAL NOT NULL, ours_w TEXT NOT NULL) STRICT;
 CREATE TABLE IF NOT EXISTS fence (id INTEGER PRIMARY KEY CHECK (id = 1), term INTEGER NOT NULL, revision INTEGER NOT NULL) STRICT;
 """
-VERSION = 1
-"""Of the schema; a file without one is not finished."""
+UPGRADES = ("CREATE TABLE yielded (gpu TEXT PRIMARY KEY, pod_uid TEXT NOT NULL) STRICT;",)
+"""Statements, each ended by a semicolon, that make version 2 of version 1, then 3 of 2, and so on."""
 _KEEP = "INSERT OR REPLACE INTO entry VALUES (?, ?, ?)"
 TOLERANCE_W = 1.0
 """Boards round limits; two that differ by less are the same."""
@@ -70,6 +71,7 @@ class Journal:
         self._lock = threading.Lock()
         self._connection: sqlite3.Connection | None = None
         self._entries: dict[str, Entry] = {}
+        self._yielded: dict[str, str] = {}
         self._fence = BEGINNING
         self.failure: str | None = None
         """Why the last write failed; None while all is well."""
@@ -96,6 +98,10 @@ class Journal:
         """The GPUs that may not be at their prior limit."""
         return tuple(self._entries)
 
+    def yielded(self, gpu: str) -> str | None:
+        """The UID of the pod under whose plan somebody else has set the limit of a GPU that is left so; None where it is not."""
+        return self._yielded.get(gpu)
+
     def keep(self, gpu: str, prior_w: float, ours_w: Iterable[float]) -> Entry:
         """Make the prior limit of a GPU durable, and that we may write `ours_w`."""
         entry = Entry(prior_w, frozenset(ours_w))
@@ -114,6 +120,24 @@ class Journal:
                 self._write_twin({other: entry for other, entry in self._entries.items() if other != gpu})
                 del self._entries[gpu]
 
+    def note_yield(self, gpu: str, pod_uid: str) -> None:
+        """The GPU is left to whoever has set its limit under the plan of this pod: there is nothing of ours to restore."""
+        if gpu in self._entries or self._yielded.get(gpu) != pod_uid:
+            with self._writing() as connection:
+                with transaction(connection):
+                    connection.execute("DELETE FROM entry WHERE gpu = ?", (gpu,))
+                    connection.execute("INSERT OR REPLACE INTO yielded VALUES (?, ?)", (gpu, pod_uid))
+                self._write_twin({other: entry for other, entry in self._entries.items() if other != gpu})
+                self._entries.pop(gpu, None)
+                self._yielded[gpu] = pod_uid
+
+    def end_yield(self, gpu: str) -> None:
+        """The plan under which the GPU was left to somebody else has ended."""
+        if gpu in self._yielded:
+            with self._writing() as connection:
+                connection.execute("DELETE FROM yielded WHERE gpu = ?", (gpu,))
+                del self._yielded[gpu]
+
     def raise_fence(self, fence: Fence) -> None:
         """Remember the fence, so that a leader deposed before a restart is still refused after it."""
         if fence != self._fence:
@@ -129,12 +153,15 @@ class Journal:
 
     def _connect(self) -> sqlite3.Connection:
         if self._connection is None:
-            opened = open_database(self._path, SCHEMA, newest=VERSION)
+            opened = open_database(self._path, SCHEMA, newest=1 + len(UPGRADES))
             connection = opened.connection
             if not version(connection):
                 self._salvage(opened)
+            upgrade(connection, UPGRADES)
             for gpu, prior_w, ours_w in connection.execute("SELECT gpu, prior_w, ours_w FROM entry"):
                 self._entries.setdefault(gpu, Entry(prior_w, frozenset(json.loads(ours_w))))
+            for gpu, pod_uid in connection.execute("SELECT gpu, pod_uid FROM yielded"):
+                self._yielded.setdefault(gpu, pod_uid)
             for term, revision in connection.execute("SELECT term, revision FROM fence"):
                 self._fence = max(
                     self._fence, Fence(term=term, revision=revision), key=lambda it: (it.term, it.revision)
@@ -156,7 +183,7 @@ class Journal:
         connection = opened.connection
         connection.execute("BEGIN IMMEDIATE")
         connection.executemany(_KEEP, [_row(gpu, entry) for gpu, entry in self._entries.items()])
-        connection.execute(f"PRAGMA user_version = {VERSION}")
+        connection.execute("PRAGMA user_version = 1")
         connection.execute("COMMIT")
 
     @contextlib.contextmanager

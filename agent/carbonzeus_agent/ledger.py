@@ -17,7 +17,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TypeVar
 
-from carbonzeus_agent.database import open_database, version
+from carbonzeus_agent.database import open_database, transaction, upgrade
 from carbonzeus_agent.records import Closed, Owner
 from carbonzeus_agent.room import Dropped, file_bytes, make_room
 from carbonzeus_wire import EnergyRecord
@@ -132,7 +132,7 @@ class Ledger:
     def _connect(self) -> sqlite3.Connection:
         if self._connection is None:
             connection = open_database(self._path, SCHEMA, newest=1 + len(UPGRADES)).connection
-            _upgrade(connection)
+            upgrade(connection, UPGRADES)
             found = connection.execute("SELECT id FROM ledger").fetchone()
             self.id = found[0] if found else str(uuid.uuid4())
             if not found:
@@ -143,7 +143,7 @@ class Ledger:
 
     def _open(self) -> dict[str, Resume]:
         connection = self._connect()
-        with _Transaction(connection):
+        with transaction(connection):
             connection.execute(
                 "INSERT INTO record (gpu, end_s, body) SELECT gpu, end_s, body FROM unfinished ORDER BY gpu, place"
             )
@@ -163,7 +163,7 @@ class Ledger:
         texts = [row[2] for row in rows] + [row[3] for row in open_rows]
         incoming_bytes = _PAGES_BYTES + sum(len(text) + _ROW_BYTES for text in texts)
         try:
-            with _Transaction(connection):
+            with transaction(connection):
                 dropped = make_room(connection, self._cap_bytes, incoming_bytes)
                 connection.executemany(_ADD, rows)
                 connection.execute("DELETE FROM unfinished")
@@ -219,27 +219,3 @@ class Ledger:
         if self._connection is not None:
             self._connection.close()
             self._connection = None
-
-
-def _upgrade(connection: sqlite3.Connection) -> None:
-    """From the version that the file bears to the newest, one after the other, each whole or not at all."""
-    try:
-        for number, step in enumerate(("", *UPGRADES), start=1):
-            if number > version(connection):
-                connection.executescript(f"BEGIN IMMEDIATE; {step} PRAGMA user_version = {number}; COMMIT;")
-    except sqlite3.Error:
-        connection.close()  # and with it the transaction
-        raise
-
-
-class _Transaction:
-    """BEGIN … COMMIT, or ROLLBACK."""
-
-    def __init__(self, connection: sqlite3.Connection) -> None:
-        self._connection = connection
-
-    def __enter__(self) -> None:
-        self._connection.execute("BEGIN IMMEDIATE")
-
-    def __exit__(self, kind: type[BaseException] | None, error: object, trace: object) -> None:
-        self._connection.execute("COMMIT" if kind is None else "ROLLBACK")

@@ -35,6 +35,7 @@ def _gpu_state(agent: Agent, post: Post) -> GpuState:
         limit_watts=post.limit_w,
         reference_limit_watts=post.reference_w,
         pods=agent.owners.pods_of(post.uuid) if agent.owners is not None else (),
+        override=post.override,
         faults=tuple(str(fault) for fault in post.faults(agent.settings.nvml_seconds)),
     )
 

@@ -24,9 +24,12 @@ class Aim:
     """Every limit that the plan may ask for, so that the journal can name them all beforehand."""
     pod_uid: str = ""
     """Whose plan it is."""
+    unheard: bool = False
+    """No plans came since the start, or since nobody knew the owners: so no plan has ended either."""
 
 
 RELEASE = Aim()
+UNHEARD = Aim(unheard=True)
 CLOCK_TOLERANCE_S = 5.0
 """A wall clock that is further off is not believed. A push may be under way for as long."""
 BEGINNING = Fence(term=0, revision=0)
@@ -105,6 +108,8 @@ class Standing:
 
     def aim(self, gpu: str, utc: datetime, boot_s: float) -> Aim:
         """What the limit of this GPU shall be now."""
+        if self.told is None:
+            return UNHEARD
         plan = self.followed.get(gpu)
         if plan is None or plan.mode != "Enforce" or not self.leased(boot_s):
             return RELEASE

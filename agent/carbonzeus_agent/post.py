@@ -17,7 +17,7 @@ from carbonzeus_agent.journal import Journal
 from carbonzeus_agent.plans import RELEASE, Aim
 from carbonzeus_agent.records import Sample
 from carbonzeus_agent.worker import Worker
-from carbonzeus_wire import Outcome, RefusalReason
+from carbonzeus_wire import Outcome, Override, RefusalReason
 
 log = logging.getLogger(__name__)
 
@@ -98,7 +98,10 @@ class Post:
         self._sharp = True
         self._settled: Settled | None = None
         self._unread: DriverError | None = None
-        self._overridden_s: float | None = None
+        self._foreign: tuple[float, str] | None = None
+        """What somebody else last set [W], and what became of it."""
+        self._foreign_s = 0.0
+        """When that was found, on the boot clock."""
 
     @property
     def uuid(self) -> str:
@@ -137,6 +140,21 @@ class Post:
         """The limit before our first write, or the present one where we wrote nothing [W]."""
         return self._settled.reference_w if self._settled is not None else None
 
+    @property
+    def override(self) -> Override | None:
+        """What somebody else set under a plan, while it is left so or for a minute."""
+        settled = self._settled
+        if settled is not None and settled.yielded and settled.limit_w is not None:
+            return Override(limit_watts=settled.limit_w, yielded=True, message=settled.message)
+        if self._foreign is None or self._clock.boot_s() - self._foreign_s >= OVERRIDE_SHOWN_S:
+            return None
+        foreign_w, what = self._foreign
+        message = (
+            f"somebody else set {foreign_w:g} W within the last minute; {what}. "
+            "Find out who sets limits on this node, or set agent.settings.foreignWrites to Yield"
+        )
+        return Override(limit_watts=foreign_w, yielded=False, message=message)
+
     def faults(self, hung_after_s: float) -> tuple[Fault, ...]:
         """What is wrong with this GPU now."""
         faults: list[Fault] = []
@@ -145,13 +163,8 @@ class Post:
             faults.append(Fault("Hung", f"a driver call has not come back for {busy_s:.0f} s"))
         elif self.latest is not None:
             faults += _faults_of(self.latest, self._unread)
-        lately = self._overridden_s is not None and self._clock.boot_s() - self._overridden_s < OVERRIDE_SHOWN_S
-        if self._settled is not None and self._settled.yielded:
-            faults.append(Fault("LimitOverridden", self._settled.message.partition(": ")[2], disables=False))
-        elif lately:
-            faults.append(
-                Fault("LimitOverridden", "somebody else set the limit within the last minute", disables=False)
-            )
+        if self.override is not None:
+            faults.append(Fault(str(RefusalReason.LIMIT_OVERRIDDEN), self.override.message, disables=False))
         if self.board.persistent is False:
             failure = self.board.persistence_failure
             why = "" if failure is None else f"; switching it on failed: {failure}"
@@ -225,8 +238,10 @@ class Post:
         self.latest = visit
         if visit.settled is not None:
             self._settled = visit.settled
-            if visit.settled.overridden:
-                self._overridden_s = self._clock.boot_s()
+            if visit.settled.foreign_w is not None:
+                again = visit.settled.written_at is not None
+                what = "the plan's limit was set again" if again else "it is left so, and no plan goes above it"
+                self._foreign, self._foreign_s = (visit.settled.foreign_w, what), self._clock.boot_s()
         self._on_visit(self, visit)
 
     def _read(self, sample: Sample) -> None:

@@ -47,7 +47,7 @@ class Tally:
         """Count what a visit wrote, and what it found set by somebody else."""
         if visit.settled is None:
             return
-        if visit.settled.overridden:
+        if visit.settled.foreign_w is not None:
             self.overrides.labels(gpu=gpu).inc()
         if visit.settled.written_at is None:
             return

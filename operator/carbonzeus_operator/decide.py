@@ -22,7 +22,7 @@ from carbonzeus_operator.resources.report import ReportState
 from carbonzeus_operator.terms import Curves, Terms, curves_of, expected_work_s, gpus_of, terms_of, zone_of
 from carbonzeus_operator.world.objects import Pod, all_running_since
 from carbonzeus_operator.world.snapshot import ActivePlan, JobView, NodeView, Rules, Snapshot
-from carbonzeus_wire import Outcome, PodPlan, Step
+from carbonzeus_wire import Outcome, PodPlan, RefusalReason, Step
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,6 +218,13 @@ def _enforcement(view: JobView, nodes: Mapping[str, NodeView]) -> Finding:
     if faults:
         words = sorted({f"{one.gpu_uuid}: {one.message}" for one in faults})
         return Finding("Enforced", False, "LimitNotTaken", "; ".join(words)[:1024])
+    overridden = [
+        (gpu.uuid, gpu.override) for pod in view.pods for gpu in gpus_of(pod, nodes) if gpu.override is not None
+    ]
+    if overridden:
+        told = "; ".join(f"{uuid}: {override.message}" for uuid, override in overridden)
+        followed = not any(override.yielded for _, override in overridden)
+        return Finding("Enforced", followed, RefusalReason.LIMIT_OVERRIDDEN.value, told[:1024])
     return Finding("Enforced", True, "Applied", "every GPU of the job follows the plan")
 
 

@@ -141,7 +141,14 @@ def test_foreign_write_is_noticed_and_the_plan_enforced(stage: Stage, agent: Age
     stage.node.set_limit(0, 280)
     stage.waits(lambda: stage.limit_w(0) == 150, "the plan is enforced")
     stage.waits(lambda: agent.node().gpus[0].faults, "the override is shown")
-    assert agent.node().gpus[0].faults[0].startswith("LimitOverridden")
+    assert agent.node().gpus[0].faults[0].startswith("LimitOverridden: somebody else set 280 W")
+    override = agent.node().gpus[0].override
+    assert override is not None
+    assert (override.limit_watts, override.yielded, "the plan's limit was set again" in override.message) == (
+        280,
+        False,
+        True,
+    )
     assert f'carbonzeus_agent_overrides_total{{gpu="{stage.gpus[0]}"}} 1.0' in agent.metrics()
     assert agent.ready() == (True, [])
 

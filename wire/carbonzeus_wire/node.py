@@ -7,6 +7,17 @@ from pydantic import Field
 from carbonzeus_wire.base import Instant, Message
 
 
+class Override(Message):
+    """Somebody else set the limit of a GPU under a plan."""
+
+    limit_watts: float
+    """What they set."""
+    yielded: bool
+    """It is left so until the pod ends or its lease does; else it was found within the last minute, and plans are followed on."""
+    message: str
+    """What was found, what became of it, and what to do."""
+
+
 class GpuState(Message):
     """One GPU. Limits in watts; None where the board does not tell."""
 
@@ -20,6 +31,8 @@ class GpuState(Message):
     """The limit found before our first write; the current limit where we wrote nothing."""
     pods: tuple[str, ...] = ()
     """The pods that hold the GPU, as the kubelet says: `namespace/name`."""
+    override: Override | None = None
+    """None while nobody but us sets its limit."""
     faults: tuple[str, ...] = ()
 
 

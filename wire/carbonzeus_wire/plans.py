@@ -120,6 +120,8 @@ class RefusalReason(StrEnum):
     """The kubelet's socket does not answer."""
     JOURNAL_FAILED = "JournalFailed"
     """The prior limit could not be made durable, so nothing is written."""
+    LIMIT_OVERRIDDEN = "LimitOverridden"
+    """Somebody else set the limit under the plan, and the agent was told to leave it so."""
 
 
 class Refusal(Message):

@@ -124,7 +124,7 @@ class Fleet:
             wanted = plans.get(agent.node, ())
             if agent.pushed is None or agent.pushed_at is None or agent.reply is None or agent.problem:
                 return True
-            if any(refusal.reason in PASSING for refusal in agent.reply.refused):
+            if any(refusal.reason in PASSING for refusal in agent.reply.refused) or _yields_anew(agent, agent.reply):
                 return True
             return agent.pushed.plans != wanted or (now - agent.pushed_at).total_seconds() > lease_s / 3
 
@@ -147,3 +147,10 @@ class Fleet:
                 agent.pushed = None
 
         await asyncio.gather(*(one(agent, agent.host) for agent in agents if agent.host is not None))
+
+
+def _yields_anew(agent: Agent, reply: PlanReply) -> bool:
+    """Whether the agent has left a GPU to somebody else, or taken one back, since it replied: it is asked what stands now."""
+    told = {refusal.gpu_uuid for refusal in reply.refused if refusal.reason is RefusalReason.LIMIT_OVERRIDDEN}
+    gpus = agent.state.gpus if agent.state is not None else ()
+    return told != {gpu.uuid for gpu in gpus if gpu.override is not None and gpu.override.yielded}

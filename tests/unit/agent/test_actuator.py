@@ -96,7 +96,7 @@ def test_foreign_limit_under_a_plan_is_overwritten_and_said(actuator: Actuator, 
     actuator.settle(aim(200))
     driver.limits[GPU] = 280
     settled = actuator.settle(aim(200))
-    assert (settled.limit_w, settled.overridden, settled.reference_w) == (200, True, 300)
+    assert (settled.limit_w, settled.foreign_w, settled.reference_w) == (200, 280, 300)
 
 
 def test_foreign_limit_before_the_first_step_becomes_the_reference(actuator: Actuator, driver: FakeDriver) -> None:
@@ -171,7 +171,7 @@ def test_limit_that_the_board_rounds_has_taken(actuator: Actuator, driver: FakeD
     driver.rounds_to_w = 1.0
     settled = actuator.settle(aim(187.4))
     assert (settled.outcome, settled.limit_w) == (Outcome.APPLIED, 187)
-    assert not actuator.settle(aim(187.4)).overridden
+    assert actuator.settle(aim(187.4)).foreign_w is None
     actuator.settle(RELEASE)
     assert driver.limits[GPU] == 300
 

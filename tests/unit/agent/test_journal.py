@@ -139,3 +139,60 @@ def test_journal_of_a_later_release_is_set_aside(tmp_path: Path) -> None:
     assert (journal.gpus(), journal.lost) == (("GPU-1",), None)
     assert list(tmp_path.glob("journal.db.newer-*"))
     journal.close()
+
+
+def test_yields_outlive_the_process_and_take_the_entry_along(tmp_path: Path) -> None:
+    """What is left to somebody else is not restored by whoever comes next, also when the twin is all that is left."""
+    first = Journal(tmp_path / "journal.db")
+    first.keep("GPU-1", 300, {150})
+    first.keep("GPU-2", 300, {150})
+    first.note_yield("GPU-1", "uid-a")
+    first.close()
+    second = Journal(tmp_path / "journal.db")
+    assert (second.gpus(), second.yielded("GPU-1"), second.yielded("GPU-2")) == (("GPU-2",), "uid-a", None)
+    second.end_yield("GPU-1")
+    second.close()
+    third = Journal(tmp_path / "journal.db")
+    assert third.yielded("GPU-1") is None
+    third.close()
+    (tmp_path / "journal.db").unlink()
+    twin = Journal(tmp_path / "journal.db")
+    assert twin.gpus() == ("GPU-2",)
+    twin.close()
+
+
+def test_journal_of_version_1_is_brought_up(tmp_path: Path) -> None:
+    """Its entries and fence stay, and yields can be noted."""
+    path = tmp_path / "journal.db"
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        connection.executescript(
+            "CREATE TABLE entry (gpu TEXT PRIMARY KEY, prior_w REAL NOT NULL, ours_w TEXT NOT NULL) STRICT;"
+            "CREATE TABLE fence (id INTEGER PRIMARY KEY CHECK (id = 1), term INTEGER NOT NULL, revision INTEGER NOT NULL)"
+            " STRICT; INSERT INTO entry VALUES ('GPU-1', 300, '[150]'); INSERT INTO fence VALUES (1, 7, 3);"
+            "PRAGMA user_version = 1;"
+        )
+    journal = Journal(path)
+    assert (journal.gpus(), journal.fence, journal.lost) == (("GPU-1",), Fence(term=7, revision=3), None)
+    journal.note_yield("GPU-1", "uid-a")
+    journal.close()
+    again = Journal(path)
+    assert (again.gpus(), again.yielded("GPU-1")) == ((), "uid-a")
+    again.close()
+
+
+def test_yield_that_cannot_be_noted_keeps_the_entry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both or neither: until it is written, our limits must still be told from others'."""
+    journal = Journal(tmp_path / "journal.db")
+    journal.keep("GPU-1", 300, {150})
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(journal, "_write_twin", full)
+        with pytest.raises(JournalFailed):
+            journal.note_yield("GPU-1", "uid-a")
+    assert (journal.gpus(), journal.yielded("GPU-1")) == (("GPU-1",), None)
+    journal.note_yield("GPU-1", "uid-a")
+    assert (journal.gpus(), journal.yielded("GPU-1")) == ((), "uid-a")
+    journal.close()

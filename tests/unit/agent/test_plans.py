@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from carbonzeus_agent.driver import Board
 from carbonzeus_agent.owners import Owners
-from carbonzeus_agent.plans import RELEASE, Standing, accept, assign, is_older, limit_at, next_switch
+from carbonzeus_agent.plans import RELEASE, UNHEARD, Standing, accept, assign, is_older, limit_at, next_switch
 from carbonzeus_wire import Fence, PlanRequest, PodPlan, RefusalReason, Step
 
 NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)
@@ -77,6 +77,12 @@ def test_lease_is_over_by_the_clock_that_nobody_sets() -> None:
     standing = accept(request(plan("team/a", (-5, 200))), NOON, 100, Owners.of([("team/a", "GPU-1")]), BOARDS)
     assert standing.aim("GPU-1", NOON, 159.9).limit_w == 200
     assert standing.aim("GPU-1", NOON - timedelta(hours=1), 160.0) is RELEASE
+
+
+def test_plan_that_was_never_heard_has_not_ended() -> None:
+    """Before the first push the GPU is released as well, but what was left to somebody else stays so."""
+    assert Standing().aim("GPU-1", NOON, 1) is UNHEARD
+    assert accept(request(), NOON, 0, Owners(), BOARDS).aim("GPU-1", NOON, 1) is RELEASE
 
 
 def test_observed_pod_is_released() -> None:

@@ -48,7 +48,7 @@ def test_release_leaves_a_limit_that_somebody_else_set(
     """An admin who set a limit since our last write keeps it."""
     actuator.settle(aim(200))
     driver.limits[GPU] = 180
-    assert actuator.settle(RELEASE).overridden
+    assert actuator.settle(RELEASE).foreign_w == 180
     assert driver.limits[GPU] == 180
     assert journal.gpus() == ()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -10,8 +11,8 @@ import pytest
 from carbonzeus_agent.actuator import Actuator
 from carbonzeus_agent.driver import Board
 from carbonzeus_agent.journal import Journal
-from carbonzeus_agent.plans import RELEASE, Aim
-from carbonzeus_wire import Outcome
+from carbonzeus_agent.plans import RELEASE, UNHEARD, Aim
+from carbonzeus_wire import RefusalReason
 
 if TYPE_CHECKING:
     from tests.unit.agent.conftest import FakeClock, FakeDriver
@@ -38,9 +39,9 @@ def test_yielded_gpu_is_left_alone_until_its_plan_ends(
     yielding.settle(aim(200, 150))
     driver.limits[GPU] = foreign_w
     found = [yielding.settle(it) for it in (aim(200, 150), aim(150), aim(None, 150))]
-    assert [it.overridden for it in found] == [True, False, False]
-    assert {(it.yielded, it.outcome, it.limit_w) for it in found} == {(True, Outcome.FAULT, foreign_w)}
-    assert found[-1].message.startswith(f"LimitOverridden: somebody else set {foreign_w:g} W")
+    assert [it.foreign_w for it in found] == [foreign_w, None, None]
+    assert {(it.yielded, it.refusal, it.limit_w) for it in found} == {(True, RefusalReason.LIMIT_OVERRIDDEN, foreign_w)}
+    assert found[-1].message.startswith(f"somebody else set {foreign_w:g} W under the plan; left so until")
     assert journal.gpus() == ()
     assert not yielding.settle(RELEASE).yielded
     assert (driver.limits[GPU], driver.writes) == (foreign_w, [(GPU, 200)])
@@ -99,3 +100,38 @@ def test_journal_that_fails_while_yielding_restores_nothing(
         yielding.settle(RELEASE)
     yielding.settle(RELEASE)
     assert (driver.limits[GPU], journal.gpus()) == (150, ())
+
+
+@pytest.mark.parametrize("foreign_w", [280.0, 150.0])
+def test_yield_outlives_the_agent(
+    yielding: Actuator, driver: FakeDriver, journal: Journal, clock: FakeClock, tmp_path: Path, foreign_w: float
+) -> None:
+    """The next agent restores nothing, waits for the plans, and leaves the GPU alone under that of the same pod."""
+    yielding.settle(aim(200, 150))
+    driver.limits[GPU] = foreign_w
+    yielding.settle(aim(200, 150))
+    journal.close()
+    again = Journal(tmp_path / "journal.db")
+    successor = Actuator(BOARD, driver, again, clock, yields=True)
+    for _ in range(2):
+        assert successor.settle(UNHEARD).limit_w == foreign_w
+    found = successor.settle(aim(200, 150))
+    assert (found.yielded, found.foreign_w, driver.writes) == (True, None, [(GPU, 200)])
+    successor.settle(RELEASE)
+    assert (again.yielded(GPU), successor.settle(aim(120)).limit_w) == (None, 120)
+    again.close()
+
+
+@pytest.mark.parametrize(
+    ("yields", "pod_uid"), [(True, "uid-b"), (False, "uid-a")], ids=["next pod", "asked to reassert"]
+)
+def test_yield_that_nobody_asks_for_ends(
+    yielding: Actuator, driver: FakeDriver, journal: Journal, clock: FakeClock, yields: bool, pod_uid: str
+) -> None:
+    """Under another pod's plan, or where plans are to be enforced again, the next agent follows, below the foreign limit."""
+    yielding.settle(aim(200))
+    driver.limits[GPU] = 250
+    yielding.settle(aim(200))
+    successor = Actuator(BOARD, driver, journal, clock, yields=yields)
+    settled = successor.settle(aim(150, pod_uid=pod_uid))
+    assert (settled.limit_w, settled.reference_w, journal.yielded(GPU)) == (150, 250, None)

@@ -12,7 +12,7 @@ from carbonzeus_operator.plan.schedule import Plan, SlowdownKnob
 from carbonzeus_operator.resources.report import ReportState
 from carbonzeus_operator.world.objects import Key
 from carbonzeus_operator.world.snapshot import JobView, Measured, NodeView, Snapshot
-from carbonzeus_wire import Applied, Fence, Outcome, PlanReply, Refusal, RefusalReason
+from carbonzeus_wire import Applied, Fence, Outcome, Override, PlanReply, Refusal, RefusalReason
 from tests.unit.operator import world
 from tests.unit.operator.world import NOON, RULES, ZONE
 
@@ -289,6 +289,17 @@ def test_what_agents_refuse_becomes_a_condition(reply, reason):
     """A cap that did not take is never silent."""
     nodes = {"n1": NodeView("n1", None, (world.gpu("GPU-1", "ml/w-0"),), problem=None, reply=reply)}
     assert reasons(decide(world.cluster(nodes=nodes)))["Enforced"] == (False, reason)
+
+
+@pytest.mark.parametrize("yielded", [True, False])
+def test_a_limit_that_somebody_else_set_becomes_a_condition(yielded):
+    """Left so, the plan is not followed; set again, it is. Either way the report says so, and what to do."""
+    override = Override(limit_watts=280, yielded=yielded, message="somebody else set 280 W: find out who")
+    held = world.gpu("GPU-1", "ml/w-0").model_copy(update={"override": override})
+    decision = decide(world.cluster(nodes={"n1": NodeView("n1", None, (held,), problem=None)}))
+    assert reasons(decision)["Enforced"] == (not yielded, "LimitOverridden")
+    [told] = [it.message for it in decision.findings if it.type == "Enforced"]
+    assert told == "GPU-1: somebody else set 280 W: find out who"
 
 
 def test_an_agent_that_does_not_answer_becomes_a_condition():

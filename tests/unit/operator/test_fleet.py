@@ -20,7 +20,9 @@ from carbonzeus_wire import (
     EnergyPage,
     EnergyRecord,
     Fence,
+    GpuState,
     NodeState,
+    Override,
     PlanReply,
     PlanRequest,
     PodPlan,
@@ -77,6 +79,7 @@ class FakeAgent:
         self.status = 200
         self.pushed: list[PlanRequest] = []
         self.refused: tuple[Refusal, ...] = ()
+        self.gpus: tuple[GpuState, ...] = ()
         self.records = [
             EnergyRecord(
                 seq=seq,
@@ -98,7 +101,12 @@ class FakeAgent:
 
     async def node(self, _: web.Request) -> web.Response:
         state = NodeState(
-            node="n1", boot_id=self.boot, ledger_id=self.ledger, clock=NOON, last_seq=len(self.records), gpus=()
+            node="n1",
+            boot_id=self.boot,
+            ledger_id=self.ledger,
+            clock=NOON,
+            last_seq=len(self.records),
+            gpus=self.gpus,
         )
         return web.json_response(text=state.model_dump_json(by_alias=True))
 
@@ -173,6 +181,22 @@ async def test_a_pod_that_the_kubelet_did_not_know_yet_is_told_again(agent):
     await push(fleet, PLAN, revision=2)
     await push(fleet, PLAN, revision=3)
     assert [request.fence.revision for request in fake.pushed] == [1, 2]
+
+
+async def test_an_agent_that_left_a_gpu_to_somebody_else_is_asked_what_stands(agent):
+    """Its reply is of before; asked once more, it refuses the GPU, and again when it follows the plan."""
+    fake, fleet = agent
+    await push(fleet, PLAN)
+    fake.gpus = (GpuState(uuid="GPU-1", product="A40", override=Override(limit_watts=280, yielded=True, message="m")),)
+    fake.refused = (Refusal(pod_uid="u", gpu_uuid="GPU-1", reason=RefusalReason.LIMIT_OVERRIDDEN),)
+    for revision in (2, 3):
+        await fleet.look(NOON)
+        await push(fleet, PLAN, revision=revision)
+    fake.gpus, fake.refused = (), ()
+    for revision in (4, 5):
+        await fleet.look(NOON)
+        await push(fleet, PLAN, revision=revision)
+    assert [request.fence.revision for request in fake.pushed] == [1, 2, 4]
 
 
 async def test_an_agent_that_started_anew_is_told_again(agent):
