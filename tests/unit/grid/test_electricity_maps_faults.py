@@ -6,9 +6,10 @@ import asyncio
 import logging
 import traceback
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import suppress
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from carbonzeus_operator.errors import CarbonzeusError, InvalidSpec, Unavailable
@@ -20,6 +21,8 @@ from tests.unit.grid.emaps import DE, FORECAST, HISTORY, PAST, TOKEN, forecast, 
 from tests.unit.grid.fuzz import Canned, answered, bodies, invents_nothing, thousand
 from tests.unit.grid.replay_server import Answer, ReplayServer, replay_server
 from tests.unit.grid.samples import T0, Watch, at
+
+few = settings(max_examples=20, deadline=None)
 
 
 @pytest.fixture
@@ -152,3 +155,23 @@ def test_any_actual(body: bytes, hours: float) -> None:
     """Becomes an error of ours, or numbers that stand in it."""
     provider = ElectricityMaps(http=Canned(body), credential=lambda: TOKEN, now=lambda: at(0.3))
     assert invents_nothing(answered(lambda: provider.actual(*DE, at(hours), at(0))), body)
+
+
+@few
+@given(bodies(VALID), bodies(VALID_PAST))
+def test_any_answer_on_the_way(ahead: bytes, behind: bytes) -> None:
+    """The same, sent by a server."""
+
+    async def ask() -> None:
+        async with replay_server() as server:
+            http = Http(now=lambda: T0)
+            provider = ElectricityMaps(http=http, url=server.url, credential=lambda: TOKEN, now=lambda: at(0.3))
+            server.answers |= {FORECAST: Answer(ahead), "*": Answer(behind)}
+            with suppress(CarbonzeusError):
+                assert invents_nothing(await provider.forecast(*DE), ahead)
+            for hours in (-3, -200):
+                with suppress(CarbonzeusError):
+                    assert invents_nothing(await provider.actual(*DE, at(hours), at(0)), behind)
+            await http.close()
+
+    asyncio.run(ask())
