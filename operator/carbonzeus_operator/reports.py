@@ -97,7 +97,7 @@ def revised_status(
 ) -> CarbonReportStatus:
     """The status of a closed run whose account was settled again: its figures, and nothing of what was decided or said.
 
-    The policy and the curve may be gone by now. How far they may have been wrong then stays as it was said.
+    The policy and the curve may be gone by now. How far timing may be wrong then stays as it was said.
     """
     realised = _revised_figures(before.realised, account, run.terms)
     planned = _revised_figures(before.planned, what_if, run.terms, planned=True) if what_if is not None else None
@@ -120,10 +120,10 @@ def revised_status(
 
 def _revised_figures(before: Figures | None, account: Account, terms: Terms, *, planned: bool = False) -> Figures:
     figures = accounts.statement(account, terms, planned=planned)
-    if before is None or figures.saved_uncertainty is not None:
+    if before is None or figures.timing_uncertainty is not None:
         return figures
-    kept = ("saved_uncertainty", "efficiency_uncertainty", "timing_uncertainty", "saved_uncertainty_carbon_micrograms")
-    return figures.model_copy(update={name: getattr(before, name) for name in kept})
+    kept = {"efficiency_uncertainty": before.efficiency_uncertainty, "timing_uncertainty": before.timing_uncertainty}
+    return figures.model_copy(update=kept)
 
 
 def as_body(status: CarbonReportStatus) -> dict[str, Any]:

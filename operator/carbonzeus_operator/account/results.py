@@ -35,9 +35,9 @@ class Figures:
     modelled: float
     """Share with a curve."""
     saved_error_ug: int | None = None
-    """By how much saved and baseline may be wrong, as the curve may be; None where no curve is known now."""
+    """By how much saved and baseline may be wrong, as the curve may be; None where no energy has a curve."""
     timing_error_ug: int | None = None
-    """By how much timing and the best constant limit may be."""
+    """By how much timing and the best constant limit may be; None where the curve is not known any more."""
 
     @property
     def saved_ug(self) -> int | None:
@@ -102,9 +102,9 @@ def figures(account: Account, terms: Terms) -> Figures:
             constant_pg
             + sum(round(picograms * powers.get(product, 1.0)) for product, picograms in reference_pg.items())
         )
+        error = curve_error(account, terms)
+        saved_error_ug = round(_ug(baseline_pg) * error)
         if any(one.curve is not None for one in terms.products.values()):
-            error = curve_error(account, terms)
-            saved_error_ug = round(_ug(baseline_pg) * error)
             wrong = lower_power(account, terms, error)
             timing_error_ug = _ug(round(sum(pg * wrong.get(product, 0.0) for product, pg in reference_pg.items())))
     whole = total_nj or 1

@@ -110,7 +110,8 @@ def test_the_best_constant_limit_outlives_its_curve():
     account = decode(encode(settled([*page], TERMS)))
     with_curve, without = figures(account, TERMS), figures(account, Terms())
     assert without.best_constant_ug == pytest.approx(with_curve.best_constant_ug, abs=1)
-    assert (without.saved_ug, without.saved_error_ug) == (with_curve.saved_ug, None)
+    assert (without.saved_ug, without.saved_error_ug) == (with_curve.saved_ug, with_curve.saved_error_ug)
+    assert without.timing_error_ug is None
 
 
 def test_carbon_per_step_is_told_where_steps_are_counted():
