@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 
@@ -109,7 +109,7 @@ class _Past(RootModel[tuple[_Measured, ...]]):
 
 @dataclass(frozen=True, slots=True)
 class CarbonAwareSdk:
-    """A `Provider` of one signal."""
+    """A `Provider` of one signal. Its zones are locations of the SDK, such as `westus`."""
 
     http: Http
     url: str
@@ -120,8 +120,6 @@ class CarbonAwareSdk:
     """What its source gives."""
     factor: Factor = Factor.DIRECT
     """What its source gives."""
-    locations: Mapping[str, str] = field(default_factory=dict)
-    """The SDK's location (`westus`) by zone; a zone that is not here is asked for by its own name."""
 
     @property
     def signals(self) -> frozenset[Signal]:
@@ -130,38 +128,37 @@ class CarbonAwareSdk:
 
     async def forecast(self, zone: str, signal: Signal) -> Series:
         """The newest that its source issued. InvalidSpec where that makes none."""
-        what, location = f"the forecast of zone {zone}", self._location(zone, signal)
-        reply = await self._asked("/emissions/forecasts/current", {"location": location})
+        what = f"the forecast of zone {zone}"
+        self._check(signal)
+        reply = await self._asked("/emissions/forecasts/current", {"location": zone})
         if reply.status == 501:
             raise InvalidSpec(f"{NAME} has no {what[4:]}: its source makes none; set another", reason="NoForecast")
         answer = () if reply.status == 204 else expect(reply, NAME, what, model=_Forecasts).root
         if len(answer) != 1 or not answer[0].points:
             raise Unavailable(f"{NAME} has {len(answer)} forecasts of zone {zone} with values in them, not one")
         found = answer[0]
-        if found.location.casefold() != location.casefold():
-            raise Unavailable(
-                f"{NAME} answered with location {found.location[:SHOWN]!r}, where {location!r} was asked for"
-            )
+        if found.location.casefold() != zone.casefold():
+            raise Unavailable(f"{NAME} answered with location {found.location[:SHOWN]!r}, where {zone!r} was asked for")
         return self._series(zone, min(found.generated_at, reply.at), found.points)
 
     async def actual(self, zone: str, signal: Signal, start: datetime, end: datetime) -> Series:
         """What was measured in [start, end) and is over. The SDK does not say which values are estimates."""
-        what, location = f"the actual of zone {zone}", self._location(zone, signal)
+        what = f"the actual of zone {zone}"
+        self._check(signal)
         at = self.now()
         found: list[_Measured] = []
         for begin, until in _calls(start, min(end, at)):
             span = {"time": _stamp(begin), "toTime": _stamp(until)}
-            reply = await self._asked("/emissions/bylocation", {"location": location, **span})
+            reply = await self._asked("/emissions/bylocation", {"location": zone, **span})
             answer = () if reply.status == 204 else expect(reply, NAME, what, model=_Past).root
             _as_asked(zone, begin, until, answer)
             found += answer
         over = (one for one in found if one.timestamp < end and start < one.timestamp + one.length <= at)
         return self._series(zone, at, over)
 
-    def _location(self, zone: str, signal: Signal) -> str:
+    def _check(self, signal: Signal) -> None:
         if signal is not self.signal:
             raise InvalidSpec(f"{NAME} is set to the signal {self.signal}, not {signal}", reason="UnsupportedSignal")
-        return self.locations.get(zone, zone)
 
     async def _asked(self, path: str, params: Mapping[str, str]) -> Reply:
         headers = {} if self.credential is None else {"Authorization": f"Bearer {self.credential()}"}

@@ -279,14 +279,6 @@ async def test_its_source_gives_another_signal(sdk: CarbonAwareSdk, server: Repl
     assert not server.asked
 
 
-async def test_locations_by_zone(sdk: CarbonAwareSdk, server: ReplayServer) -> None:
-    """So that zones may have other names than the SDK's locations."""
-    server.answers["*"] = Answer([forecast(point(0, 5))])
-    named = replace(sdk, locations={"US-CAL-CISO": "westus"})
-    assert (await named.forecast("US-CAL-CISO", Signal.MARGINAL)).zone == "US-CAL-CISO"
-    assert server.asked[0].query == {"location": "westus"}
-
-
 async def test_a_token_for_what_stands_before_it(sdk: CarbonAwareSdk, server: ReplayServer) -> None:
     """Read at each call, and told to nobody."""
     tokens = iter(["first-token", "second-token"])
