@@ -34,9 +34,10 @@ class Breaker:
     """In a row."""
     why: str = ""
     """The last failure, in words."""
+    openings: int = 0
+    """In a row."""
     _until: datetime | None = None
     _trying: bool = False
-    _openings: int = 0
 
     def state(self, now: datetime) -> State:
         """Of this moment."""
@@ -60,7 +61,7 @@ class Breaker:
 
     def succeeded(self) -> None:
         """The source answered: whatever was before is forgotten."""
-        self.failures, self.why, self._until, self._trying, self._openings = 0, "", None, False, 0
+        self.failures, self.why, self.openings, self._until, self._trying = 0, "", 0, None, False
 
     def failed(self, why: str, now: datetime, retry_after_s: float | None = None) -> bool:
         """The source did not answer. `retry_after_s`: when it wants to be asked again, where it said. Whether this opens it."""
@@ -72,8 +73,8 @@ class Breaker:
             self._until = max(self._until, wanted)
             return False
         if tried or self.failures >= FAILURES:
-            usual_s = min(OPEN_S * 2.0 ** min(self._openings, 16), LONGEST_OPEN_S)
-            self._openings += 1
+            usual_s = min(OPEN_S * 2.0 ** min(self.openings, 16), LONGEST_OPEN_S)
+            self.openings += 1
             self._until = max(now + timedelta(seconds=usual_s), wanted)
         elif wanted > now:
             self._until = wanted

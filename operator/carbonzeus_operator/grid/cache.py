@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -179,7 +179,8 @@ class GridCache:
             raise Unavailable(f"the source failed unexpectedly: {error!r}; the log says where") from error
         if part.kind == "forecast" and not series.intervals:
             raise Unavailable(f"the forecast of {series.source} for {part.zone} is empty")
-        return series
+        # Of a source whose clock is ahead it would never grow old.
+        return replace(series, issued_at=min(series.issued_at, self.now()))
 
 
 def _give_up(entry: Entry) -> list[asyncio.Task[None]]:

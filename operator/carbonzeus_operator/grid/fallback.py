@@ -149,7 +149,8 @@ class Fallback:
             series = call.result()
         except Unavailable as error:
             if breaker is not None and breaker.failed(str(error), self._now(), error.retry_after_s):
-                log.warning("%s is left alone for %.0f s: %s", link.name, breaker.wait_s(self._now()), error)
+                level = logging.WARNING if breaker.openings <= 1 else logging.DEBUG
+                log.log(level, "%s is left alone for %.0f s: %s", link.name, breaker.wait_s(self._now()), error)
                 for other in link.under_way:
                     other.cancel()
             raise
@@ -162,7 +163,7 @@ class Fallback:
         return series
 
     def _of_this(self, link: Link, matter: Matter, series: Series) -> Series:
-        """The same series. InvalidSpec or Unavailable where it is not what was asked for."""
+        """The same series, of the link's name. InvalidSpec or Unavailable where it is not what was asked for."""
         zone, signal, kind = matter
         checked(series, zone, signal)
         if series.factor is not link.factor:
@@ -170,7 +171,7 @@ class Fallback:
             raise InvalidSpec(message, reason="InvalidGridData")
         if kind == "forecast" and series.at(self._now()) is None:
             raise Unavailable(f"the forecast of {link.name} for {zone} does not cover the present")
-        return series
+        return replace(series, source=link.name)
 
     def _left_alone(self, link: Link, breaker: Breaker) -> Unavailable:
         message = f"{link.name} is left alone for a while: {breaker.why or 'it is being tried again'}"

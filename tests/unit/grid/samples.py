@@ -107,6 +107,8 @@ class Source:
     released: asyncio.Event = field(default_factory=asyncio.Event)
     answering: Sequence[Interval] = ()
     """The data; empty: one interval that holds the present."""
+    issued_ahead_s: float = 0.0
+    """By how much its clock is ahead."""
 
     async def forecast(self, zone: str, signal: Signal) -> Series:
         return await self._answer("forecast", zone, signal)
@@ -123,4 +125,5 @@ class Source:
             raise self.failing[kind]
         now = self.watch()
         found = self.answering or (Interval(now - HOUR, now + HOUR, 100.0),)
-        return Series(zone, signal, Factor.LIFECYCLE, "Sample", now, tuple(found))
+        issued = now + timedelta(seconds=self.issued_ahead_s)
+        return Series(zone, signal, Factor.LIFECYCLE, "Sample", issued, tuple(found))

@@ -158,6 +158,16 @@ async def test_the_clock_of_a_source_may_be_ahead(cache: GridCache, watch: Watch
     assert cache.views()[KEY].stale_for_s == 0
 
 
+async def test_an_issue_of_the_future_grows_old_from_when_it_came(
+    cache: GridCache, source: Source, watch: Watch
+) -> None:
+    """Else it would be followed for ever once its source is away."""
+    source.issued_ahead_s = 86_400
+    await cache.refresh(WANTED)
+    watch.pass_(600)
+    assert cache.views()[KEY].stale_for_s == 600
+
+
 @pytest.mark.parametrize(("broken", "whole"), [("forecast", "actual"), ("actual", "forecast")])
 async def test_one_of_forecast_and_actual_does_not_stop_the_other(
     cache: GridCache, source: Source, broken: str, whole: str
