@@ -94,12 +94,16 @@ def test_carbon_is_what_the_ledgers_and_the_grid_say(played: Played, name: str) 
 
 @pytest.mark.parametrize(("name", "workers"), NAMES.items())
 def test_baseline_is_the_same_work_earlier(played: Played, name: str, workers: int) -> None:
-    """Within 0.1 %, by the published curve and the steps counted."""
+    """Within 0.3 %, by the published curve and the steps counted.
+
+    The account knows how far the job was behind at the ends of its cells, which are as long as the recording's intervals here:
+    three hours.
+    """
     report = played.scene.report(name)
     assert report is not None
     assert report.baseline_ug is not None
     expected_g = baseline_g(played.records[name], played.grid, POINTS, STEPS_PER_SECOND * workers)
-    assert report.baseline_ug / 1e6 == pytest.approx(expected_g, rel=0.001)
+    assert report.baseline_ug / 1e6 == pytest.approx(expected_g, rel=0.003)
 
 
 @pytest.mark.parametrize("name", NAMES)
