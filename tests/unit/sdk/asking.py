@@ -1,0 +1,36 @@
+"""What whoever asks the endpoint sees."""
+
+from __future__ import annotations
+
+import http.client
+import socket
+
+from carbonzeus import Progress
+
+
+def port_of(progress: Progress) -> int:
+    """Where it is served."""
+    return int(dict(item.split("=") for item in progress.annotation.split(","))["port"])
+
+
+def count_at(port: int, host: str = "127.0.0.1") -> int | None:
+    """The count, read as a person would; None where nobody listens."""
+    connection = http.client.HTTPConnection(host, port, timeout=5)
+    try:
+        connection.request("GET", "/metrics")
+        text = connection.getresponse().read().decode()
+    except ConnectionRefusedError:
+        return None
+    finally:
+        connection.close()
+    (line,) = [line for line in text.splitlines() if not line.startswith("#")]
+    name, value = line.split()
+    assert name == "train_steps_total"
+    return int(value)
+
+
+def free_port() -> int:
+    """A port that nobody has."""
+    with socket.create_server(("", 0)) as server:
+        port: int = server.getsockname()[1]
+        return port
