@@ -34,6 +34,8 @@ class Entry(BaseModel):
     """What it is called in conditions and metrics; its type if empty. Two of one type need names."""
     only_zones: tuple[ZoneName, ...] = ()
     """The only zones that it is asked for; empty: all that it has."""
+    only_signals: tuple[Signal, ...] = ()
+    """The only signals that it is asked for; empty: all that it has."""
     zone_names: dict[ZoneName, Annotated[str, StringConstraints(min_length=1, max_length=128)]] = Field(
         default_factory=dict
     )
@@ -89,6 +91,8 @@ class WattTimeEntry(Entry):
     """Where it is; the public one if empty."""
     secret_key: SecretKey
     """The entry of the Secret that holds `user:password`."""
+    only_signals: tuple[Signal, ...] = (Signal.MARGINAL,)
+    """The only signals that it is asked for. Of the average it has no forecast."""
 
 
 class CarbonAwareSdkEntry(Entry):

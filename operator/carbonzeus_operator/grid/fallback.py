@@ -244,6 +244,6 @@ def _refuse_mixed_factors(links: Sequence[Link]) -> None:
         if one.factor is not other.factor and not one.stands_beside(other):
             raise InvalidSpec(
                 f"grid.providers: {one.name} gives {one.factor} grams and {other.name} gives {other.factor} grams of the same "
-                "signal, so that neither can stand in for the other: take one of them out, or keep their zones apart with onlyZones",
+                "signal, so that neither can stand in for the other: take one of them out, or keep them apart with onlyZones or onlySignals",
                 reason="MixedFactors",
             )

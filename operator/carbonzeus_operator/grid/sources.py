@@ -76,11 +76,12 @@ def _link(entry: AnyEntry, settings: Settings, http: Http) -> Link:
         zones = frozenset(entry.only_zones)
     elif zones is not None:
         zones |= entry.zone_names.keys()
+    signals: frozenset[Signal] = getattr(provider, "signals", frozenset(Signal))
     return Link(
         name=entry.label,
         provider=Renamed(provider, entry.zone_names) if entry.zone_names else provider,
         factor=provider.factor,
-        signals=getattr(provider, "signals", frozenset(Signal)),
+        signals=signals.intersection(entry.only_signals or signals),
         zones=zones,
         breaker=None if isinstance(entry, FileEntry | ExporterEntry) else Breaker(),
     )

@@ -12,18 +12,21 @@ import pytest
 from pydantic import ValidationError
 
 from carbonzeus_operator.errors import InvalidSpec, Unavailable
-from carbonzeus_operator.grid.credential import Credential
+from carbonzeus_operator.grid.carbon_aware_sdk import CarbonAwareSdk
+from carbonzeus_operator.grid.electricity_maps import ElectricityMaps
 from carbonzeus_operator.grid.energy_charts import URL as CHARTS_URL
 from carbonzeus_operator.grid.energy_charts import EnergyCharts
 from carbonzeus_operator.grid.fallback import Fallback
 from carbonzeus_operator.grid.file import FileProvider
 from carbonzeus_operator.grid.http import Http
 from carbonzeus_operator.grid.neso import Neso
+from carbonzeus_operator.grid.prometheus import Prometheus
 from carbonzeus_operator.grid.provider import Provider
 from carbonzeus_operator.grid.renamed import Renamed
 from carbonzeus_operator.grid.replay import Replay
 from carbonzeus_operator.grid.series import Factor, Signal
 from carbonzeus_operator.grid.sources import provider_of
+from carbonzeus_operator.grid.watttime import WattTime
 from carbonzeus_operator.settings import Settings
 from tests.unit.grid.chain import Stub
 from tests.unit.grid.replay_server import Answer, replay_server
@@ -135,6 +138,56 @@ def test_the_order_is_that_of_the_entries(http: Http, tmp_path: Path) -> None:
     assert (charts.breaker is None, files.breaker is None) == (False, True)
 
 
+AVERAGE, MARGINAL = frozenset({Signal.AVERAGE}), frozenset({Signal.MARGINAL})
+EVERY_TYPE: list[tuple[dict[str, Any], type, Factor, frozenset[Signal]]] = [
+    ({"type": "NESO"}, Neso, Factor.DIRECT, AVERAGE),
+    ({"type": "EnergyCharts"}, EnergyCharts, Factor.LIFECYCLE, AVERAGE),
+    ({"type": "ElectricityMaps", "secretKey": "token", "horizonHours": 24}, ElectricityMaps, Factor.LIFECYCLE, AVERAGE),
+    ({"type": "WattTime", "secretKey": "login"}, WattTime, Factor.DIRECT, MARGINAL),
+    (
+        {"type": "WattTime", "secretKey": "login", "onlySignals": ["Average", "Marginal"]},
+        WattTime,
+        Factor.DIRECT,
+        AVERAGE | MARGINAL,
+    ),
+    ({"type": "CarbonAwareSDK", "url": "http://sdk"}, CarbonAwareSdk, Factor.DIRECT, MARGINAL),
+    (
+        {
+            "type": "Prometheus",
+            "url": "http://p",
+            "secretKey": "token",
+            "forecastQuery": 'x{zone="$zone"}',
+            "signal": "Marginal",
+        },
+        Prometheus,
+        Factor.LIFECYCLE,
+        MARGINAL,
+    ),
+]
+
+
+@pytest.mark.parametrize(("entry", "kind", "factor", "signals"), EVERY_TYPE, ids=lambda one: str(one)[:40])
+def test_every_type_is_made(
+    http: Http, entry: dict[str, Any], kind: type, factor: Factor, signals: frozenset[Signal]
+) -> None:
+    """From its options, with what it gives known before it is asked."""
+    (link,) = chain(http, entry).links
+    assert isinstance(link.provider, kind)
+    assert (link.factor, link.signals) == (factor, signals)
+
+
+async def test_average_and_marginal_of_different_sources(http: Http) -> None:
+    """Each policy's signal has its own, whatever the factors."""
+    found = chain(
+        http,
+        {"type": "ElectricityMaps", "secretKey": "token"},
+        {"type": "WattTime", "secretKey": "login", "zoneNames": {"US-CAL-CISO": "CAISO_NORTH"}},
+    )
+    for signal, key in ((Signal.AVERAGE, "token"), (Signal.MARGINAL, "login")):
+        with pytest.raises(Unavailable, match=f"has no entry {key}"):
+            await found.forecast("US-CAL-CISO", signal)
+
+
 @pytest.mark.parametrize(
     ("entries", "words"),
     [
@@ -181,44 +234,7 @@ async def test_asked_by_the_name_of_the_policy_over_the_wire(http: Http) -> None
         assert server.asked[0].path.endswith("/fw48h/regionid/13")
 
 
-# Credentials
-
-
-def test_a_credential_is_read_at_each_use(tmp_path: Path) -> None:
-    """So that a new one is used without a restart."""
-    credential = Credential(tmp_path, "token")
-    for content in ("one\n", " two "):
-        (tmp_path / "token").write_text(content)
-        assert credential() == content.strip()
-    assert "two" not in repr(credential)
-
-
-@pytest.mark.parametrize(
-    ("content", "words"),
-    [
-        (None, "has no entry token: add it, or mend the provider's secretKey"),
-        (b"", "holds no credential at token: put one there"),
-        (b" \n", "holds no credential"),
-        (b"hidden\nsecond", "holds no credential at token: put one there, in one line of text"),
-        (b"hidden\x00", "holds no credential"),
-        (b"hidden" * 9999, "holds no credential"),
-        (b"\xffhidden", r"cannot be read at token: mend it \(UnicodeDecodeError\)"),
-    ],
-)
-def test_an_entry_that_is_no_credential(tmp_path: Path, content: bytes | None, words: str) -> None:
-    """Is told by its name, without what it holds; and asked for again."""
-    if content is not None:
-        (tmp_path / "token").write_bytes(content)
-    with pytest.raises(Unavailable, match=words) as refused:
-        Credential(tmp_path, "token")()
-    assert "hidden" not in str(refused.value)
-
-
-def test_a_folder_in_place_of_a_credential(tmp_path: Path) -> None:
-    """Is told, too."""
-    (tmp_path / "token").mkdir()
-    with pytest.raises(Unavailable, match="cannot be read at token: mend it"):
-        Credential(tmp_path, "token")()
+# What is refused
 
 
 @pytest.mark.parametrize(
