@@ -11,7 +11,7 @@ from functools import partial
 
 from carbonzeus_agent.clock import Clock
 from carbonzeus_agent.discovery import Discovery
-from carbonzeus_agent.driver import Board, Driver
+from carbonzeus_agent.driver import Board, Driver, by_minor
 from carbonzeus_agent.journal import Journal, JournalFailed
 from carbonzeus_agent.ledger import Ledger
 from carbonzeus_agent.meter import Meter
@@ -205,15 +205,16 @@ class Agent:
     async def _refresh_owners(self) -> None:
         async with self._watching:
             try:
-                owners: Owners | None = await self._pod_resources.owners()
+                claims = await self._pod_resources.owners()
             except Unanswered as error:
                 if self.unanswered is None:
                     log.warning("who holds the GPUs is not known: %s", error)
                 self.unanswered = str(error)
                 if self.clock.boot_s() - self._answered_s <= self.settings.owner_grace_seconds:
                     return
-                owners = None
+                owners: Owners | None = None
             else:
+                owners = claims.located(by_minor(self._boards().values()))
                 self.unanswered = None
                 self._answered_s = self.clock.boot_s()
             if owners == self.owners:

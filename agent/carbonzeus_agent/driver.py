@@ -12,6 +12,7 @@ Calls may block for seconds or for ever when a board or the driver is sick: they
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -49,7 +50,9 @@ class Board:
     default_limit_w: float | None
     minimum_limit_w: float | None
     maximum_limit_w: float | None
-    mig: bool
+    minor: int | None = None
+    """N of its device file `/dev/nvidiaN`; not the index in the driver's order, which may change."""
+    mig: bool = False
     """MIG mode is on: the power limit is shared by its instances."""
     persistent: bool | None = None
     """Persistence mode: without it the driver lets go of a board that nobody uses, and forgets its limit."""
@@ -67,6 +70,17 @@ class Reading:
     memory_clock_mhz: float | None
     utilization: float | None
     """Share of the last moments in which a kernel ran, in [0, 1]."""
+
+
+def by_minor(boards: Iterable[Board]) -> dict[int, str]:
+    """GPUs by their minor numbers. A number that two bear, as when one was replaced, is left out: nobody knows which is meant."""
+    found: dict[int, str] = {}
+    twice: set[int] = set()
+    for board in boards:
+        if board.minor is not None:
+            twice |= {board.minor} & found.keys()
+            found[board.minor] = board.uuid
+    return {minor: gpu for minor, gpu in found.items() if minor not in twice}
 
 
 class Driver(Protocol):

@@ -85,6 +85,7 @@ class Nvml:
             default_limit_w=None if default is None else default / 1000,
             minimum_limit_w=None if limits is None else limits[0] / 1000,
             maximum_limit_w=None if limits is None else limits[1] / 1000,
+            minor=self._optional(uuid, "minor number", pynvml.nvmlDeviceGetMinorNumber),
             # A change of MIG mode is pending until the next reset: leave such a GPU alone as well.
             mig=mig is not None and pynvml.NVML_DEVICE_MIG_ENABLE in mig,
             persistent=None if persistence is None else persistence == pynvml.NVML_FEATURE_ENABLED,

@@ -2,41 +2,57 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 _REPLICA = "::"
-"""The device plugin's mark between the UUID and the number of a time-sliced or MPS replica."""
+"""The mark of NVIDIA's device plugin between the UUID and the number of a time-sliced or MPS replica."""
+_FILE = re.compile(r"nvidia(?P<minor>0|[1-9][0-9]{0,4})(?P<instance>/gi[0-9]+)?(?P<share>/vgpu[0-9]+)?")
+"""What GKE's device plugin hands out: the name of a file in `/dev`, a GPU instance of it, a share of either."""
 
 
 @dataclass(frozen=True, slots=True)
 class Claim:
     """One device of one pod, in the words of the device plugin or resource driver that handed it out.
 
-    Known are NVIDIA's: `GPU-…`, `GPU-…::3` (a share by time slicing or MPS) and `MIG-…`. Of any other name nobody knows which
-    GPU is meant, or whether it is a whole one: such a device is kept as a claim, so that its pod is refused with the reason.
+    Known are NVIDIA's: `GPU-…`, `GPU-…::3` (a share by time slicing or MPS) and `MIG-…`; and GKE's: `nvidia0`, `nvidia0/vgpu3` and
+    `nvidia0/gi1`. Of any other name nobody knows which GPU is meant, or whether it is a whole one: such a device is kept as a
+    claim, so that its pod is refused with the reason.
     """
 
     pod: str
     """`namespace/name`."""
     device: str
+    of_file: str | None = None
+    """UUID of the GPU behind a device file, where the driver knows one."""
 
     @property
     def mig(self) -> bool:
-        return self.device.startswith("MIG-")
+        file = _FILE.fullmatch(self.device)
+        return self.device.startswith("MIG-") if file is None else file["instance"] is not None
 
     @property
     def known(self) -> bool:
-        """Whether the name tells which GPU is meant."""
-        return self.device.startswith(("GPU-", "MIG-"))
+        """Whether the form of the name tells which GPU is meant."""
+        return self.device.startswith(("GPU-", "MIG-")) or self.minor is not None
 
     @property
     def replica(self) -> bool:
-        return _REPLICA in self.device
+        file = _FILE.fullmatch(self.device)
+        return _REPLICA in self.device if file is None else file["share"] is not None
+
+    @property
+    def minor(self) -> int | None:
+        """N where the device goes by the name of its file, `nvidiaN`."""
+        file = _FILE.fullmatch(self.device)
+        return None if file is None else int(file["minor"])
 
     @property
     def gpu(self) -> str | None:
-        """UUID of the whole GPU; None for a MIG device that does not name it, and for a name of unknown form."""
+        """UUID of the whole GPU; None for a MIG device or a file that does not tell it, and for a name of unknown form."""
+        if self.minor is not None:
+            return self.of_file
         if not self.known:
             return None
         device = self.device.split(_REPLICA, 1)[0]
@@ -68,6 +84,15 @@ class Owners:
     def of(cls, devices: Iterable[tuple[str, str]]) -> Owners:
         """From pairs of pod and id of a GPU or a part of one."""
         return cls(tuple(Claim(pod, device) for pod, device in sorted(set(devices))))
+
+    def located(self, by_minor: Mapping[int, str]) -> Owners:
+        """With the GPUs behind device files, by minor number; of a file that is not among them nobody knows."""
+        return Owners(
+            tuple(
+                replace(claim, of_file=by_minor.get(claim.minor)) if claim.minor is not None else claim
+                for claim in self.claims
+            )
+        )
 
     def pods_of(self, gpu: str) -> tuple[str, ...]:
         """All pods with a claim on the GPU or a part of it."""

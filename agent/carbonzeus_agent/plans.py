@@ -173,20 +173,26 @@ def _objection(plan: PodPlan, claim: Claim, owners: Owners, boards: Mapping[str,
     """Why this claim of the pod cannot follow its plan, if it cannot."""
     if claim.mig:
         return _refuse(plan, claim.device, RefusalReason.MIG, "a MIG device has no power limit of its own")
-    if not claim.known:
-        message = (
-            f"which GPU the device plugin means by {claim.device} is not known: carbonzeus needs ids that are UUIDs"
-        )
-        return _refuse(plan, claim.device, RefusalReason.NOT_SUPPORTED, message)
     gpu = claim.gpu
     if gpu is None or gpu not in boards:
-        return _refuse(plan, claim.device, RefusalReason.GPU_LOST, "the driver knows no such GPU")
+        return _not_found(plan, claim)
     if claim.replica:
         return _refuse(plan, gpu, RefusalReason.SHARED_GPU, f"{claim.device} is a share of a time-sliced GPU")
     if owners.sole_owner(gpu) is None:
         others = ", ".join(pod for pod in owners.pods_of(gpu) if pod != plan.pod)
         return _refuse(plan, gpu, RefusalReason.SHARED_GPU, f"the GPU is also held by {others}")
     return _objection_to_board(plan, boards[gpu])
+
+
+def _not_found(plan: PodPlan, claim: Claim) -> Refusal:
+    if not claim.known:
+        message = (
+            f"which GPU the device plugin means by {claim.device} is not known: carbonzeus knows ids that are UUIDs (NVIDIA's"
+            " device plugin) or names of device files (GKE's)"
+        )
+        return _refuse(plan, claim.device, RefusalReason.NOT_SUPPORTED, message)
+    named = "" if claim.minor is None else f" as /dev/nvidia{claim.minor}: none has the minor number {claim.minor}"
+    return _refuse(plan, claim.device, RefusalReason.GPU_LOST, f"the driver knows no such GPU{named}")
 
 
 def _objection_to_board(plan: PodPlan, board: Board) -> Refusal | None:

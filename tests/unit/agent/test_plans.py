@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from carbonzeus_agent.driver import Board
+from carbonzeus_agent.driver import Board, by_minor
 from carbonzeus_agent.owners import Owners
 from carbonzeus_agent.plans import RELEASE, UNHEARD, Standing, accept, assign, is_older, limit_at, next_switch
 from carbonzeus_wire import Fence, PlanRequest, PodPlan, RefusalReason, Step
@@ -194,9 +194,15 @@ FORMS = {
     "time slice or MPS share": ("GPU-1::0", "SharedGPU"),
     "MIG by UUID": ("MIG-9b4d", "MIG"),
     "MIG by place": ("MIG-GPU-1/3/0", "MIG"),
-    "GKE": ("nvidia0", "NotSupported"),
-    "GKE time slice": ("nvidia0/vgpu0", "NotSupported"),
-    "GKE MIG": ("nvidia0/gi0", "NotSupported"),
+    "GKE": ("nvidia7", None),
+    "GKE without such a GPU": ("nvidia1", "GPULost"),
+    "GKE time slice": ("nvidia7/vgpu0", "SharedGPU"),
+    "GKE MIG": ("nvidia7/gi0", "MIG"),
+    "GKE MIG time slice": ("nvidia7/gi0/vgpu1", "MIG"),
+    "padded": ("nvidia07", "NotSupported"),
+    "trailing": ("nvidia7 ", "NotSupported"),
+    "part of unknown form": ("nvidia7/xyz0", "NotSupported"),
+    "a very long number": ("nvidia" + "7" * 5000, "NotSupported"),
     "index": ("0", "NotSupported"),
     "claim": ("gpu-0", "NotSupported"),
 }
@@ -204,7 +210,24 @@ FORMS = {
 
 @pytest.mark.parametrize(("device", "reason"), FORMS.values(), ids=FORMS)
 def test_ids_of_unknown_form_are_refused_and_never_guessed(device: str, reason: str | None) -> None:
-    """What a device plugin calls a GPU is followed only where it is the UUID of a whole one."""
-    standing = accept(request(plan("team/a", (-5, 200))), NOON, 0, Owners.of([("team/a", device)]), BOARDS)
+    """What a device plugin calls a GPU is followed only where it is the UUID of a whole one, or the name of its file."""
+    owners = Owners.of([("team/a", device)]).located({7: "GPU-1"})
+    standing = accept(request(plan("team/a", (-5, 200))), NOON, 0, owners, BOARDS)
     assert [it.reason for it in standing.refusals] == ([] if reason is None else [reason])
     assert set(standing.followed) == ({"GPU-1"} if reason is None else set())
+
+
+def test_gpu_behind_a_device_file_is_shared_like_any_other() -> None:
+    """Who holds a slice or an instance of it stands beside who holds it whole, under whatever name."""
+    for other in ("nvidia7/vgpu1", "nvidia7/gi1", "GPU-1"):
+        owners = Owners.of([("team/a", "nvidia7"), ("team/other", other)]).located({7: "GPU-1"})
+        assert (owners.pods_of("GPU-1"), owners.sole_owner("GPU-1")) == (("team/a", "team/other"), None)
+
+
+def test_minor_number_that_two_gpus_bear_names_neither() -> None:
+    """A board that went is remembered; its successor may have its number."""
+    boards = [
+        Board(gpu, "A40", 300.0, 100.0, 300.0, minor=minor)
+        for gpu, minor in (("a", 0), ("b", 1), ("c", 0), ("d", None))
+    ]
+    assert by_minor(boards) == {1: "b"}
