@@ -269,7 +269,7 @@ def _share(last: Sample, sample: Sample, energy_mj: int, elapsed_s: float) -> Ca
         pace = last.edge_w * elapsed_s * 1000 / energy_mj
         return lambda x: min(1.0, pace * x)
     before_w, after_w = last.reading.power_w, sample.reading.power_w
-    if before_w is None or after_w is None or before_w + after_w <= 0:
+    mean_w = 0.0 if before_w is None or after_w is None else (before_w + after_w) / 2
+    if before_w is None or after_w is None or mean_w <= 0:
         return lambda x: x
-    mean_w = (before_w + after_w) / 2
     return lambda x: (before_w * x + (after_w - before_w) * x * x / 2) / mean_w
