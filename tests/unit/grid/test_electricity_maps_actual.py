@@ -115,6 +115,14 @@ async def test_no_time_at_all(maps: ElectricityMaps, server: ReplayServer) -> No
     assert not server.asked
 
 
+@pytest.mark.parametrize(("start", "path"), [(-23, HISTORY), (-23.01, PAST), (-24, PAST)])
+async def test_where_history_ends(maps: ElectricityMaps, server: ReplayServer, start: float, path: str) -> None:
+    """It has 24 values, the present hour's among them: what is older is asked for otherwise."""
+    server.answers["*"] = Answer(past(row(-1, 7)))
+    await maps.actual(*DE, at(start), at(0.3))
+    assert [asked.path for asked in server.asked] == [path]
+
+
 @pytest.mark.parametrize("status", [401, 403])
 async def test_a_plan_without_past_range(
     maps: ElectricityMaps, server: ReplayServer, caplog: pytest.LogCaptureFixture, status: int
@@ -135,6 +143,15 @@ async def test_a_plan_without_past_range_and_what_is_long_over(maps: Electricity
     server.answers[HISTORY] = Answer(past(row(-2, 8), key="history"))
     with pytest.raises(Unavailable, match=r"when asked for the actual of zone DE: 401 \(You do not have access\)"):
         await maps.actual(*DE, at(-48), at(-3))
+
+
+async def test_a_refusal_among_several_calls(maps: ElectricityMaps, server: ReplayServer) -> None:
+    """Is not for the plan's sake, and throws nothing away that was there: all of it is asked for once more."""
+    answers = [Answer(past(row(-24 * 12, 7))), Answer({"error": "Unauthorized"}, 401)]
+    server.answers |= {PAST: lambda _: answers.pop(0), HISTORY: Answer(past(row(-1, 7), key="history"))}
+    with pytest.raises(Unavailable, match=r"401 \(Unauthorized\)"):
+        await maps.actual(*DE, at(-24 * 12), at(0.3))
+    assert [asked.path for asked in server.asked] == [PAST, PAST]
 
 
 async def test_a_wrong_token_for_the_past(maps: ElectricityMaps, server: ReplayServer) -> None:
