@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field, replace
@@ -93,6 +94,29 @@ async def test_a_thousand_jobs_in_twenty_zones(server: ReplayServer, http: Http,
         server.asked.clear()
         watch.pass_(REFRESH_S)
     await cache.close()
+
+
+async def test_a_provider_that_hangs_holds_up_no_zone(server: ReplayServer, http: Http, watch: Watch) -> None:
+    """Three calls find out that it does, one after the other; all others go on to the next provider at once."""
+    never = asyncio.Event()
+    server.answers["/co2eq"] = Answer(b"", until=never)
+    short = Http(timeout_s=0.1, now=watch)
+    async with replay_server() as other:
+        other.answers["/co2eq"] = lambda asked: table(asked, watch.now)
+        links = [
+            Link(name, EnergyCharts(its_http, one.url, watch), Factor.LIFECYCLE)
+            for name, one, its_http in (("First", server, short), ("Second", other, http))
+        ]
+        cache = GridCache(Fallback(links, watch, 21_600), None, REFRESH_S, now=watch, patience_s=30)
+        await cache.refresh({(country, Signal.AVERAGE): None for country in COUNTRIES})
+        views = cache.views()
+        assert all(view.forecast is not None and view.actual is not None for view in views.values())
+        assert {view.forecast.source for view in views.values() if view.forecast is not None} == {"Second"}
+        assert len(server.asked) in {3, 4}  # the fourth had its turn when the third was given up
+        assert len(other.asked) == 40
+        never.set()
+        await cache.close()
+        await short.close()
 
 
 # A day without a provider
