@@ -128,12 +128,12 @@ class PrometheusEntry(Entry):
 
 
 class ExporterEntry(Entry):
-    """The ConfigMap that the Kubernetes carbon intensity exporter writes."""
+    """A copy of the ConfigMap that the Kubernetes carbon intensity exporter writes, as `grid.file.existingConfigMap`."""
 
     type: Literal["Exporter"] = "Exporter"
-    signal: Signal = Signal.AVERAGE
-    """What it was told to write."""
-    factor: Factor = Factor.LIFECYCLE
+    signal: Signal = Signal.MARGINAL
+    """What its source gives."""
+    factor: Factor = Factor.DIRECT
     """What its grams cover."""
 
 

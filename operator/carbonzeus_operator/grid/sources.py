@@ -88,7 +88,7 @@ def _link(entry: AnyEntry, settings: Settings, http: Http) -> Link:
 
 
 def _provider(entry: AnyEntry, settings: Settings, http: Http) -> Any:
-    """The entry's options are the arguments of its class, but for its URL, which may be left to the class, and its credential."""
+    """The entry's options are the arguments of its class, but for URL, credential and folder, which are looked up for it."""
     if isinstance(entry, FileEntry):
         lag = timedelta(seconds=settings.grid_publication_lag_seconds)
         return FileProvider(settings.grid_dir, utc_now, lag, entry.factor)
@@ -97,6 +97,8 @@ def _provider(entry: AnyEntry, settings: Settings, http: Http) -> Any:
         options["http"] = http
         url = options.pop("url").rstrip("/")
         options |= {"url": url} if url else {}
+    if isinstance(entry, ExporterEntry):
+        options["folder"] = settings.grid_dir
     if key := options.pop("secret_key", ""):
         options["credential"] = Credential(settings.grid_credentials_dir, key)
     module, name = MADE_BY[entry.type]

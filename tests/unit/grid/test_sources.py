@@ -16,6 +16,7 @@ from carbonzeus_operator.grid.carbon_aware_sdk import CarbonAwareSdk
 from carbonzeus_operator.grid.electricity_maps import ElectricityMaps
 from carbonzeus_operator.grid.energy_charts import URL as CHARTS_URL
 from carbonzeus_operator.grid.energy_charts import EnergyCharts
+from carbonzeus_operator.grid.exporter import Exporter
 from carbonzeus_operator.grid.fallback import Fallback
 from carbonzeus_operator.grid.file import FileProvider
 from carbonzeus_operator.grid.http import Http
@@ -25,7 +26,7 @@ from carbonzeus_operator.grid.provider import Provider
 from carbonzeus_operator.grid.renamed import Renamed
 from carbonzeus_operator.grid.replay import Replay
 from carbonzeus_operator.grid.series import Factor, Signal
-from carbonzeus_operator.grid.sources import provider_of
+from carbonzeus_operator.grid.sources import MADE_BY, provider_of
 from carbonzeus_operator.grid.watttime import WattTime
 from carbonzeus_operator.settings import Settings
 from tests.unit.grid.chain import Stub
@@ -163,6 +164,8 @@ EVERY_TYPE: list[tuple[dict[str, Any], type, Factor, frozenset[Signal]]] = [
         Factor.LIFECYCLE,
         MARGINAL,
     ),
+    ({"type": "Exporter"}, Exporter, Factor.DIRECT, MARGINAL),
+    ({"type": "Exporter", "signal": "Average", "factor": "Lifecycle"}, Exporter, Factor.LIFECYCLE, AVERAGE),
 ]
 
 
@@ -174,6 +177,11 @@ def test_every_type_is_made(
     (link,) = chain(http, entry).links
     assert isinstance(link.provider, kind)
     assert (link.factor, link.signals) == (factor, signals)
+
+
+def test_every_type_is_tried_above() -> None:
+    """None is forgotten when one is added."""
+    assert {entry["type"] for entry, *_ in EVERY_TYPE} == set(MADE_BY)
 
 
 async def test_average_and_marginal_of_different_sources(http: Http) -> None:
