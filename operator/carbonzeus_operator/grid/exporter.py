@@ -21,8 +21,8 @@ from carbonzeus_operator.grid.carbon_aware_sdk import Point, intervals
 from carbonzeus_operator.grid.series import Factor, Series, Signal
 
 NAME = "Exporter"
-FOLDER = Path("/etc/carbonzeus/grid-exporter")
-"""Where the ConfigMap is mounted."""
+FOLDER = Path("/etc/carbonzeus/grid")
+"""Where the chart mounts grid.file.existingConfigMap."""
 DATA = "data"
 BESIDE = ("forecastDateTime", "lastHeartbeatTime", "message", "numOfRecords")
 """When the forecast begins, when it was written, what went wrong, how many values there are; each may be missing."""
@@ -86,7 +86,9 @@ def read(folder: Path) -> dict[str, bytes]:
                 with path.open("rb") as file:
                     found[key] = file.read(MAX_BYTES)
     except FileNotFoundError:
-        raise Unavailable(f"the carbon intensity exporter's ConfigMap is not in {folder}: mount it there") from None
+        raise Unavailable(
+            f"the carbon intensity exporter's ConfigMap is not in {folder}: name it in grid.file.existingConfigMap"
+        ) from None
     except OSError as error:
         raise Unavailable(f"the carbon intensity exporter's ConfigMap cannot be read: {error}") from error
     return found

@@ -16,6 +16,7 @@ from carbonzeus_operator.errors import CarbonzeusError, InvalidSpec, Unavailable
 from carbonzeus_operator.grid.check import checked
 from carbonzeus_operator.grid.exporter import Exporter, parse
 from carbonzeus_operator.grid.series import Factor, Series, Signal
+from carbonzeus_operator.settings import Settings
 from tests.unit.grid.fuzz import bodies, invents_nothing, thousand
 from tests.unit.grid.samples import T0, Watch, at, intervals
 
@@ -163,13 +164,18 @@ async def test_another_signal(exporter: Exporter) -> None:
 
 async def test_nothing_is_there(exporter: Exporter) -> None:
     """Says what to do; nor are words without data."""
-    with pytest.raises(Unavailable, match=r"ConfigMap is not in .*: mount it there"):
+    with pytest.raises(Unavailable, match=r"ConfigMap is not in .*: name it in grid\.file\.existingConfigMap"):
         await exporter.forecast(*ROANOKE)
     write(exporter.folder, {"message": b"x"})
     with pytest.raises(Unavailable, match="ConfigMap is not in"):
         await exporter.forecast(*ROANOKE)
     with pytest.raises(Unavailable, match="ConfigMap is not in"):
         await replace(exporter, folder=exporter.folder / "nowhere").forecast(*ROANOKE)
+
+
+def test_where_it_is_looked_for() -> None:
+    """In the folder of the files, which the chart mounts."""
+    assert Exporter().folder == Settings().grid_dir
 
 
 async def test_what_cannot_be_read(exporter: Exporter) -> None:

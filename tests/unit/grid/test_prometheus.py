@@ -467,3 +467,14 @@ def test_what_is_mutated_is_good() -> None:
     for series in (ahead, past):
         assert series is not None
         assert [one.gco2_per_kwh for one in series.intervals] == [3, 4.5]
+
+
+@pytest.mark.parametrize(
+    "body", [b"null", b'{"status": null}', b'{"status": "success", "data": []}', b"[" * 100_000, b"NaN"]
+)
+async def test_odd_bodies_over_a_connection(prometheus: Prometheus, server: ReplayServer, body: bytes) -> None:
+    """As from memory."""
+    server.answers["*"] = Answer(body)
+    for asking in (prometheus.forecast(*KEY), prometheus.actual(*KEY, at(-4), at(0))):
+        with pytest.raises(Unavailable, match="with something else"):
+            await asking
