@@ -117,3 +117,17 @@ def test_a_table_that_is_wrong(text: str, message: str) -> None:
     with pytest.raises(InvalidSpec, match=message) as refused:
         zones.parse(text.splitlines())
     assert refused.value.reason == "InvalidZone"
+
+
+def test_the_examples_of_the_documentation() -> None:
+    """Are rows of the table, and what is said to be left out is."""
+    page = (Path(__file__).resolve().parents[3] / "docs" / "grid.md").read_text(encoding="utf-8")
+    text = page.split("\n## Zones of cloud regions\n")[1].split("\n## ")[0]
+    rows = re.findall(r"^\| (`.*?) \| .*? \| `(.*?)` \|$", text, re.MULTILINE)
+    assert len(rows) == 8
+    for regions, zone in rows:
+        assert {zones.zone_of(region, {}) for region in re.findall(r"`(.*?)`", regions)} == {zone}
+    left_out = text.split("is left out rather than guessed")[1].split("Alibaba")[0]
+    named = re.findall(r"`(.*?)`", left_out)
+    assert len(named) == 6
+    assert {zones.zone_of(region, {}) for region in named} == {None}
