@@ -6,13 +6,21 @@ import re
 from pathlib import Path
 
 import pytest
+import yaml
 
 from carbonzeus_operator.errors import InvalidSpec
-from carbonzeus_operator.grid.cache import CALL_LIMIT_S, PATIENCE_S
+from carbonzeus_operator.grid.breaker import FAILURES, LONGEST_OPEN_S, OPEN_S
+from carbonzeus_operator.grid.cache import CALL_LIMIT_S, PATIENCE_S, GridCache
 from carbonzeus_operator.grid.check import MAX_GCO2_PER_KWH
 from carbonzeus_operator.grid.csvfile import parse
 from carbonzeus_operator.grid.file import MAX_BYTES
+from carbonzeus_operator.grid.http import Http
+from carbonzeus_operator.grid.metrics import families
 from carbonzeus_operator.grid.part import RETRY_S
+from carbonzeus_operator.grid.sources import CALL_S, MADE_BY, provider_of
+from carbonzeus_operator.settings import Settings
+from tests.unit.grid.chain import Chain
+from tests.unit.grid.samples import KEY
 
 PAGE = (Path(__file__).resolve().parents[3] / "docs" / "grid.md").read_text(encoding="utf-8")
 EXAMPLES = re.findall(r"```csv\n(.*?)```", PAGE, re.DOTALL)
@@ -45,3 +53,35 @@ def test_the_figures() -> None:
         "after a minute",
     ):
         assert said in words
+
+
+def test_the_figures_of_asking() -> None:
+    """When a provider is left alone, and for how long."""
+    assert (CALL_S, FAILURES, OPEN_S, LONGEST_OPEN_S) == (10, 3, 60, 300)
+    assert Settings().grid_stale_seconds == 6 * 3600
+    words = " ".join(PAGE.split())
+    for said in (
+        "takes ten seconds is given up",
+        "three times in a row is left alone for a minute",
+        "up to five minutes",
+    ):
+        assert said in words
+
+
+def test_the_examples_of_providers_are_settings(tmp_path: Path) -> None:
+    """All of them make a provider, and every type is in one."""
+    found = [yaml.safe_load(text)["grid"] for text in re.findall(r"```yaml\n(grid:.*?)```", PAGE, re.DOTALL)]
+    entries = [grid["providers"] for grid in found if "providers" in grid]
+    assert {entry["type"] for one in entries for entry in one} == set(MADE_BY)
+    for one in entries:
+        provider_of(Settings.model_validate({"grid_providers": one, "grid_dir": tmp_path}), Http())
+
+
+async def test_the_metrics() -> None:
+    """Each has its line."""
+    chain = Chain()
+    cache = GridCache(chain.fallback, state_dir=None, refresh_s=300, now=chain.watch)
+    await cache.refresh({KEY: None})
+    names = {sample.name for family in families(cache) for sample in family.samples}
+    assert set(re.findall(r"`(carbonzeus_(?:forecast|grid)_[a-z_]+)", PAGE)) == names
+    await cache.close()
