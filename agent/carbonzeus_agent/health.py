@@ -102,6 +102,11 @@ class _Now(Collector):
         limit = GaugeMetricFamily("carbonzeus_agent_limit_watts", "Power limit.", labels=["gpu", "product"])
         reference = GaugeMetricFamily("carbonzeus_agent_reference_limit_watts", "Limit before us.", labels=["gpu"])
         power = GaugeMetricFamily("carbonzeus_agent_power_watts", "Power draw.", labels=["gpu"])
+        counter = GaugeMetricFamily(
+            "carbonzeus_agent_counter_joules",
+            "The board's own energy counter: its rise is that of all energy.",
+            labels=["gpu"],
+        )
         faults = GaugeMetricFamily(
             "carbonzeus_agent_fault",
             "1: the GPU has this fault; the node, where gpu is empty.",
@@ -116,6 +121,15 @@ class _Now(Collector):
                 reference.add_metric([gpu], post.reference_w)
             if post.sample is not None and post.sample.reading.power_w is not None:
                 power.add_metric([gpu], post.sample.reading.power_w)
+            if post.sample is not None and post.sample.reading.energy_mj is not None:
+                counter.add_metric([gpu], post.sample.reading.energy_mj / 1000)
             for fault in post.faults(self._agent.settings.nvml_seconds):
                 faults.add_metric([gpu, fault.reason], 1)
-        yield from (limit, reference, power, faults)
+        energy = CounterMetricFamily(
+            "carbonzeus_agent_energy_joules",
+            "Energy in the ledger's records since the start: of pods under a plan, of other pods, of nobody.",
+            labels=["gpu", "use"],
+        )
+        for (gpu, use), energy_mj in sorted(self._agent.meter.energy_mj.items()):
+            energy.add_metric([gpu, use.value], energy_mj / 1000)
+        yield from (limit, reference, power, counter, faults, energy)

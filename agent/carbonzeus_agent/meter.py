@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import timedelta
@@ -15,7 +16,7 @@ from carbonzeus_agent.ledger import Entry, Ledger, LedgerFailed, Resume
 from carbonzeus_agent.outbox import Outbox
 from carbonzeus_agent.owners import Owners
 from carbonzeus_agent.progress import ProgressSeries
-from carbonzeus_agent.records import NOBODY, Closed, Owner, Sample
+from carbonzeus_agent.records import NOBODY, Closed, Owner, Sample, Use
 from carbonzeus_agent.scraper import ScrapeFailed, Scraper
 from carbonzeus_agent.settings import Settings
 from carbonzeus_wire import PodPlan, ProgressSource
@@ -75,6 +76,8 @@ class Meter:
         self._entries: list[Entry] = []
         self._resumes: dict[str, Resume] | None = None
         self._ticks = 0
+        self.energy_mj: Counter[tuple[str, Use]] = Counter()
+        """What the ledger took in since the start, by GPU."""
 
     @property
     def failure(self) -> str | None:
@@ -174,6 +177,8 @@ class Meter:
         else:
             del self._entries[: len(entries)]
             self._failure = None
+            for closed in (entry.closed for entry in entries):
+                self.energy_mj[closed.gpu, Use.of(closed.owner)] += closed.energy_mj
 
     async def close(self) -> None:
         """Finish all records; nothing is taken in any more."""

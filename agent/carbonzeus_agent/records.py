@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import datetime
+from enum import StrEnum
 
 from carbonzeus_agent.driver import Reading
 from carbonzeus_wire import Quality
@@ -35,6 +36,24 @@ class Sample:
     None: the counter's value is up to 100 ms old."""
     limit_since: datetime | None = None
     """When we wrote the limit, if we did since the last sample."""
+
+
+class Use(StrEnum):
+    """Who drew energy: together they are the whole GPU's."""
+
+    PLANNED = "Planned"
+    """A pod that a plan names."""
+    OTHER = "Other"
+    """Any other pod."""
+    IDLE = "Idle"
+    """Nobody held the GPU alone: it was idle, shared, or nobody knows."""
+
+    @classmethod
+    def of(cls, owner: Owner) -> Use:
+        """Of what `owner` drew."""
+        if owner.pod_uid is not None:
+            return cls.PLANNED
+        return cls.IDLE if owner.pod is None else cls.OTHER
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 from datetime import datetime
@@ -70,6 +71,28 @@ def test_records_end_at_utc_multiples(stage: Stage, agent: AgentProcess) -> None
     for records in by_gpu(agent.energy()).values():
         assert all(record.end.microsecond == 0 for record in records)
         assert all(record.pod is None and record.pod_uid is None for record in records)
+
+
+def test_energy_by_use_adds_up_to_the_records_of_each_gpu(stage: Stage, agent: AgentProcess) -> None:
+    """In the metrics: of pods under a plan, of other pods, and idle; all together are what the ledger has of the GPU."""
+    stage.waits(lambda: len(agent.energy()) >= 4, "both GPUs are idle")
+    stage.pods(stage.pod("a"), stage.pod("b"))
+    agent.push(agent.plan("a", (0, 200)))
+    stage.waits(lambda: any(one.pod_uid == "uid-a" for one in agent.energy()), "the plan is followed")
+    stage.waits(lambda: any(one.pod == "team/b" for one in agent.energy()), "the other pod is measured")
+    metrics, records = agent.metrics(), by_gpu(agent.energy())
+    found: dict[str, dict[str, float]] = defaultdict(dict)
+    for gpu, use, value in re.findall(
+        r'^carbonzeus_agent_energy_joules_total{gpu="(.+)",use="(.+)"} (.+)$', metrics, re.MULTILINE
+    ):
+        found[gpu][use] = float(value)
+    first, second = stage.gpus[:2]
+    assert set(found[first]) >= {"Idle", "Planned"}
+    assert set(found[second]) == {"Idle", "Other"}
+    for gpu, uses in found.items():
+        sums = {round(joules(records[gpu][:count]), 3) for count in range(len(records[gpu]) + 1)}
+        assert round(sum(uses.values()), 3) in sums
+        assert f'carbonzeus_agent_counter_joules{{gpu="{gpu}"}}' in metrics
 
 
 def test_killed_agent_loses_only_what_it_could_not_see(stage: Stage, agent: AgentProcess) -> None:
