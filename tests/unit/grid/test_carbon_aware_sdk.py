@@ -209,6 +209,8 @@ async def test_parameters_that_were_passed_over(sdk: CarbonAwareSdk, server: Rep
         await sdk.actual(*WESTUS, at(-300), at(-280))
     server.answers["*"] = Answer([measured(hours, 5) for hours in range(-24, 0)])
     assert (await sdk.actual(*WESTUS, at(-3), at(-1))).intervals == intervals({-3: 5, -2: 5})
+    server.answers["*"] = Answer([measured(hours, 5) for hours in range(-24, -20)])
+    assert (await sdk.actual(*WESTUS, at(-1), at(0))).intervals == ()
 
 
 async def test_a_long_time_is_asked_for_in_pieces(sdk: CarbonAwareSdk, server: ReplayServer) -> None:

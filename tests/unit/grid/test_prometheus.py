@@ -126,9 +126,9 @@ async def test_an_issue_of_the_future(prometheus: Prometheus, server: ReplayServ
     [
         ((0, 0.5, 1), 0.75, 0.5),  # as old as the value of the present
         ((-9, 0, 9), 1.25, 1),  # which is said anew each hour
-        ((-3, -2, -1), 0.25, 0),  # since all is over
+        ((-3, -2, -1), 1.25, 0),  # since all is over
         ((1, 2, 3), 0.75, 0.75),  # all lies ahead
-        ((-3, -2, -1, 5), 0.25, 0),  # since the gap began
+        ((-3, -2, -1, 5), 2.25, 0),  # since the gap began
     ],
 )
 async def test_a_forecast_that_does_not_say_when(
@@ -141,7 +141,7 @@ async def test_a_forecast_that_does_not_say_when(
 
 async def test_gaps_and_values_between(prometheus: Prometheus, server: ReplayServer) -> None:
     """What is missing stays missing; what begins sooner ends what holds."""
-    found = [element(hours, f"{hours}") for hours in (0, 1, 2, 4, 5, 5.5)] + [element(3, "NaN")]
+    found = [element(hours, f"{hours}") for hours in (0, 1, 2, 4, 5, 5.5, 8)] + [element(3, "NaN")]
     server.answers["*"] = Answer(success("vector", found))
     series = await prometheus.forecast(*KEY)
     assert [(one.start, one.end) for one in series.intervals] == [
@@ -151,6 +151,7 @@ async def test_gaps_and_values_between(prometheus: Prometheus, server: ReplaySer
         (at(4), at(5)),
         (at(5), at(5.5)),
         (at(5.5), at(6.5)),
+        (at(8), at(9)),
     ]
 
 
