@@ -16,6 +16,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Protocol
 
+from carbonzeus_wire import PowerScope
+
 
 class DriverError(Exception):
     """The driver refused. The message names the call and what the driver said."""
@@ -43,7 +45,7 @@ class DriverFault(DriverError):
 
 @dataclass(frozen=True, slots=True)
 class Board:
-    """What a GPU is. Limits in watts; None where the board does not tell."""
+    """What a GPU is. Limits in watts and of the GPU alone, also where it shares a module; None where the board does not tell."""
 
     uuid: str
     product: str
@@ -54,6 +56,10 @@ class Board:
     """N of its device file `/dev/nvidiaN`; not the index in the driver's order, which may change."""
     mig: bool = False
     """MIG mode is on: the power limit is shared by its instances."""
+    counter_scope: PowerScope | None = PowerScope.GPU
+    """What the energy counter counts; None where there is none."""
+    foreign_limits: str | None = None
+    """Why the limits are not those of the GPU alone, where they are not."""
     persistent: bool | None = None
     """Persistence mode: without it the driver lets go of a board that nobody uses, and forgets its limit."""
     persistence_failure: str | None = None
@@ -62,7 +68,7 @@ class Board:
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What a GPU shows right now; None where the board does not tell."""
+    """What a GPU shows right now, of the GPU alone; None where the board does not tell."""
 
     energy_mj: int | None
     power_w: float | None

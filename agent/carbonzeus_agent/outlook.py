@@ -32,6 +32,7 @@ def _gpu_state(agent: Agent, post: Post) -> GpuState:
         default_limit_watts=post.board.default_limit_w,
         minimum_limit_watts=post.board.minimum_limit_w,
         maximum_limit_watts=post.board.maximum_limit_w,
+        counter_scope=post.board.counter_scope,
         limit_watts=post.limit_w,
         reference_limit_watts=post.reference_w,
         pods=agent.owners.pods_of(post.uuid) if agent.owners is not None else (),

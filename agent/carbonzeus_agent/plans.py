@@ -198,6 +198,8 @@ def _not_found(plan: PodPlan, claim: Claim) -> Refusal:
 def _objection_to_board(plan: PodPlan, board: Board) -> Refusal | None:
     if board.mig:
         return _refuse(plan, board.uuid, RefusalReason.MIG, "MIG mode is on: its instances share the power limit")
+    if board.foreign_limits is not None:
+        return _refuse(plan, board.uuid, RefusalReason.NOT_SUPPORTED, board.foreign_limits)
     if board.minimum_limit_w is None or board.maximum_limit_w is None:
         return _refuse(plan, board.uuid, RefusalReason.NOT_SUPPORTED, "the board does not tell its power limits")
     return None

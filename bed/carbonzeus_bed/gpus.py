@@ -72,6 +72,7 @@ class GpuState(ctypes.Structure):
     set_error: int
     mig: int
     instantaneous: int
+    companion_mw: int
     counter_base_mj: int
     persistence: int
     limit_mw: int
@@ -94,7 +95,7 @@ class GpuState(ctypes.Structure):
         *_fields(
             (ctypes.c_uint32, "minor architecture default_limit_mw min_limit_mw max_limit_mw"),
             (ctypes.c_uint32, "max_sm_mhz max_mem_mhz memory_mib"),
-            (ctypes.c_uint32, "index faults set_error mig instantaneous spare"),
+            (ctypes.c_uint32, "index faults set_error mig instantaneous companion_mw"),
             (ctypes.c_uint64, "counter_base_mj"),
             (ctypes.c_uint32, "persistence limit_mw"),
             (ctypes.c_uint64, "limit_changed_ns tick_ns"),
@@ -265,6 +266,10 @@ class Node:
     def set_instantaneous(self, which: int | str, *, instantaneous: bool) -> None:
         """Whether the power reading is the moment's, or the mean of the last second."""
         self.gpu(which).instantaneous = instantaneous
+
+    def set_module(self, which: int | str, companion_w: float) -> None:
+        """The GPU shares a module with something that draws so much: its counter and unscoped power are the module's from now on."""
+        self.gpu(which).companion_mw = _milli(companion_w)
 
     def set_limit(self, which: int | str, limit_w: float) -> None:
         """What an admin's nvidia-smi would do, without a line in `writes.log`."""

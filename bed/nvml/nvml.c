@@ -374,9 +374,12 @@ EXPORT nvmlReturn_t nvmlDeviceSetPowerManagementLimit_v2(nvmlDevice_t gpu, struc
   return nvmlDeviceSetPowerManagementLimit(gpu, value->milliwatts);
 }
 
+/* Of a module, as on a GH200, the counter counts the CPU too. Which of both the call for power without a scope gives nobody has
+ * written down: here it is the module's, so that who needs the GPU's must ask for it. */
+
 EXPORT nvmlReturn_t nvmlDeviceGetPowerUsage(nvmlDevice_t gpu, unsigned *milliwatts) {
   ASK(answering, gpu, milliwatts);
-  *milliwatts = LOAD(gpu->instantaneous) ? LOAD(gpu->power_mw) : LOAD(gpu->average_power_mw);
+  *milliwatts = LOAD(gpu->companion_mw) + (LOAD(gpu->instantaneous) ? LOAD(gpu->power_mw) : LOAD(gpu->average_power_mw));
   return SUCCESS;
 }
 
@@ -384,7 +387,8 @@ EXPORT nvmlReturn_t nvmlDeviceGetTotalEnergyConsumption(nvmlDevice_t gpu, unsign
   ASK(answering, gpu, millijoules);
   if (LOAD(gpu->faults) & FAULT_NO_COUNTER) return NOT_SUPPORTED;
   uint64_t base = LOAD(gpu->counter_base_mj);
-  *millijoules = LOAD(gpu->counter_mj) - base;
+  uint64_t ticks = LOAD(gpu->tick_ns) / 100000000u; /* the counter moves every 100 ms */
+  *millijoules = LOAD(gpu->counter_mj) - base + LOAD(gpu->companion_mw) * ticks / 10u;
   return SUCCESS;
 }
 
@@ -518,22 +522,29 @@ struct field_value {
 
 enum { TYPE_UINT = 1, TYPE_ULL = 3 };
 
+enum { SCOPE_GPU = 0, SCOPE_MODULE = 1, MODULE_HEADROOM_MW = 100000 }; /* a module's limits lie above its GPU's */
+
 static nvmlReturn_t field(struct gpu *gpu, struct field_value *asked) {
-  if (asked->scope != 0) return NOT_SUPPORTED; /* module and memory scope: Grace Hopper only */
+  uint32_t companion_mw = LOAD(gpu->companion_mw), above_mw = 0;
   asked->value_type = TYPE_UINT;
+  if (asked->scope == SCOPE_MODULE && companion_mw) {
+    above_mw = asked->id >= 187 ? MODULE_HEADROOM_MW : companion_mw;
+  } else if (asked->scope != SCOPE_GPU) {
+    return NOT_SUPPORTED;
+  }
   switch (asked->id) {
     case 83:  /* TOTAL_ENERGY_CONSUMPTION */
     case 191: /* ENERGY */
       asked->value_type = TYPE_ULL;
       return nvmlDeviceGetTotalEnergyConsumption(gpu, &asked->value.as_ull);
-    case 185: asked->value.as_uint = LOAD(gpu->average_power_mw); return SUCCESS;
-    case 186: asked->value.as_uint = LOAD(gpu->power_mw); return SUCCESS;
-    case 187: asked->value.as_uint = gpu->min_limit_mw; return SUCCESS;
-    case 188: asked->value.as_uint = gpu->max_limit_mw; return SUCCESS;
-    case 189: asked->value.as_uint = gpu->default_limit_mw; return SUCCESS;
+    case 185: asked->value.as_uint = LOAD(gpu->average_power_mw) + above_mw; return SUCCESS;
+    case 186: asked->value.as_uint = LOAD(gpu->power_mw) + above_mw; return SUCCESS;
+    case 187: asked->value.as_uint = gpu->min_limit_mw + above_mw; return SUCCESS;
+    case 188: asked->value.as_uint = gpu->max_limit_mw + above_mw; return SUCCESS;
+    case 189: asked->value.as_uint = gpu->default_limit_mw + above_mw; return SUCCESS;
     case 190: /* CURRENT_LIMIT */
     case 192: /* REQUESTED_LIMIT */
-      asked->value.as_uint = LOAD(gpu->limit_mw);
+      asked->value.as_uint = LOAD(gpu->limit_mw) + above_mw;
       return SUCCESS;
     default:
       return NOT_SUPPORTED;

@@ -40,7 +40,7 @@ struct gpu {
   uint32_t set_error;
   uint32_t mig;
   uint32_t instantaneous; /* nvmlDeviceGetPowerUsage: 1 this moment, 0 the mean of the last second */
-  uint32_t spare;
+  uint32_t companion_mw; /* what else draws power on the GPU's module, as a Grace CPU does; 0: the board is no module */
   uint64_t counter_base_mj; /* taken off the counter: what it stood at when it was reset */
   /* what callers of NVML write */
   uint32_t persistence;

@@ -2,7 +2,7 @@
 
 from carbonzeus_wire.energy import EnergyPage, EnergyRecord, Quality
 from carbonzeus_wire.identity import agent_name, operator_name
-from carbonzeus_wire.node import GpuState, NodeState, Override
+from carbonzeus_wire.node import GpuState, NodeState, Override, PowerScope
 from carbonzeus_wire.plans import (
     Applied,
     Fence,
@@ -28,6 +28,7 @@ __all__ = [
     "PlanReply",
     "PlanRequest",
     "PodPlan",
+    "PowerScope",
     "ProgressSource",
     "Quality",
     "Refusal",

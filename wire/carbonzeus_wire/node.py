@@ -2,9 +2,19 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
+
 from pydantic import Field
 
 from carbonzeus_wire.base import Instant, Message
+
+
+class PowerScope(StrEnum):
+    """What a figure of power or energy is of, where a GPU shares a module with a CPU."""
+
+    GPU = "GPU"
+    MODULE = "Module"
+    """The GPU, the CPU beside it, and their memory."""
 
 
 class Override(Message):
@@ -26,6 +36,11 @@ class GpuState(Message):
     default_limit_watts: float | None = None
     minimum_limit_watts: float | None = None
     maximum_limit_watts: float | None = None
+    power_scope: PowerScope = PowerScope.GPU
+    """What the limits, the power and the energy are of that are told of this GPU."""
+    counter_scope: PowerScope | None = None
+    """What the board's own energy counter counts: where it is the module, energy is integrated from the GPU's power instead.
+    None: the board has no counter."""
     limit_watts: float | None = None
     reference_limit_watts: float | None = None
     """The limit found before our first write; the current limit where we wrote nothing."""
