@@ -81,6 +81,7 @@ class Operator:
         term = await self.leader.acquire()
         self.metrics.leading.set(1)
         trust = Trust(self.connection, settings.namespace, settings.tls_mode)
+        self.metrics.watch_certificates(trust.expiries)
         transport = AgentTransport(
             port=settings.agent_port,
             timeout_s=settings.agent_timeout_seconds,

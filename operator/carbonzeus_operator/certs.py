@@ -89,6 +89,18 @@ class Held:
     agent: Pair | None = None
 
 
+def ends(held: Held) -> dict[str, datetime]:
+    """When the certificates end: the operator's, the agents', and the authority's that signed them, the first to end if several did."""
+    found = {
+        name: _ends(pair) for name, pair in (("operator", held.operator), ("agent", held.agent)) if pair is not None
+    }
+    signed = [pair for pair in (held.operator, held.agent) if pair is not None]
+    issuers = [each for each in held.authorities if any(signed_by(pair.cert, each.cert) for pair in signed)]
+    if issuers:
+        found["authority"] = min(_ends(each) for each in issuers)
+    return found
+
+
 def renewed(held: Held, namespace: str, now: datetime, schedule: Schedule) -> Held:
     """What should be held at `now`: the same, where nothing is due."""
     authorities = _trusted(held.authorities, now, schedule)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.core import GaugeMetricFamily, Metric
@@ -45,6 +46,10 @@ class Metrics:
         self._shown = _Shown()
         self.registry.register(self._shown)
 
+    def watch_certificates(self, expiries: Callable[[], Mapping[str, datetime]]) -> None:
+        """From now on tells when certificates end, by their names."""
+        self.registry.register(_Certificates(expiries))
+
     def show(self, runs: Runs, decisions: Decisions, fleet: Fleet, grid: GridCache) -> None:
         """Takes the figures of a finished round."""
         self._shown.families = [*_jobs(runs, decisions), *_fleet(fleet), *grid_metrics.families(grid)]
@@ -58,6 +63,23 @@ class _Shown(Collector):
 
     def collect(self) -> Iterable[Metric]:
         return self.families
+
+
+class _Certificates(Collector):
+    """When certificates end, asked whenever somebody looks."""
+
+    def __init__(self, expiries: Callable[[], Mapping[str, datetime]]) -> None:
+        self._expiries = expiries
+
+    def collect(self) -> Iterable[Metric]:
+        ends = GaugeMetricFamily(
+            "carbonzeus_certificate_expiry_timestamp_seconds",
+            "When a certificate is no longer valid: the operator's, the agents' and their authority's.",
+            labels=("certificate",),
+        )
+        for name, end in sorted(self._expiries().items()):
+            ends.add_metric((name,), end.timestamp())
+        return [ends]
 
 
 def _jobs(runs: Runs, decisions: Decisions) -> list[Metric]:

@@ -40,6 +40,8 @@ class Trust:
     clock: Callable[[], datetime] = utc_now
     schedule: certs.Schedule = field(default_factory=certs.Schedule)
     problem: str = "certificates were not read yet"
+    held: certs.Held = field(default_factory=certs.Held)
+    """What the Secrets held when they were last read or written."""
     _context: ssl.SSLContext | None = None
     _shown: tuple[str, str, str] | None = None
     """What the context was made from."""
@@ -50,6 +52,10 @@ class Trust:
             raise Unavailable(f"agents cannot be spoken to: {self.problem}")
         return self._context
 
+    def expiries(self) -> dict[str, datetime]:
+        """When each certificate ends: `operator`, `agent`, `authority`; of those not known, nothing."""
+        return certs.ends(self.held)
+
     async def keep(self) -> None:
         """Looks again and again: renews what is due, puts right what somebody spoiled."""
         while True:
@@ -59,8 +65,7 @@ class Trust:
     async def look(self) -> None:
         """Reads the Secrets and, where certificates are ours to make, writes what is due. A failure is kept in `problem`."""
         try:
-            ours = self.mode is TlsMode.OPERATOR
-            self._use(await self._renew() if ours else _data(await self._get(OPERATOR_SECRET)))
+            self._use(await self._renew() if self.mode is TlsMode.OPERATOR else await self._read())
         except Conflict as error:
             log.info("certificates were written by somebody else, reading them again: %s", error)
         except CarbonzeusError as error:
@@ -68,14 +73,21 @@ class Trust:
                 log.warning("certificates: %s", error)
             self.problem = str(error)
 
+    async def _read(self) -> dict[str, str]:
+        """Our own Secret, which somebody else writes; the agents' is theirs alone."""
+        data = _data(await self._get(OPERATOR_SECRET))
+        self.held = certs.read(data, {})
+        return data
+
     async def _renew(self) -> dict[str, str]:
         operators, agents = await self._get(OPERATOR_SECRET), await self._get(AGENT_SECRET)
-        held = certs.read(_data(operators), _data(agents))
-        wanted = certs.renewed(held, self.namespace, self.clock(), self.schedule)
+        self.held = certs.read(_data(operators), _data(agents))
+        wanted = certs.renewed(self.held, self.namespace, self.clock(), self.schedule)
         # Agents first: what they trust never lags behind what we hold, also if this process ends in between.
         await self._put(agents, certs.for_agent(wanted))
         ours = certs.for_operator(wanted)
         await self._put(operators, ours)
+        self.held = wanted
         return ours
 
     async def _get(self, name: str) -> Raw:

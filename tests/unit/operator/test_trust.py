@@ -11,6 +11,7 @@ import pytest
 from carbonzeus_operator.certs import CA_KEY, Schedule
 from carbonzeus_operator.errors import Conflict, Unavailable
 from carbonzeus_operator.kube import Kind, Kube
+from carbonzeus_operator.metrics import Metrics
 from carbonzeus_operator.settings import TlsMode
 from carbonzeus_operator.trust import AGENT_SECRET, OPERATOR_SECRET, Trust
 from carbonzeus_wire.identity import CA, CERT, KEY
@@ -140,3 +141,30 @@ async def test_with_cert_manager_nothing_is_written(secrets, time):
     await kept.look()
     kept.context()
     assert secrets.writes == []
+
+
+@pytest.mark.parametrize("mode", list(TlsMode))
+async def test_the_end_of_each_certificate_is_told(secrets, time, mode):
+    """For alerts: before a first look of none, of the agents' only where it is ours, and not moved by a renewal that failed."""
+    maker = trust(secrets, time)
+    assert maker.expiries() == {}
+    await maker.look()
+    kept = trust(secrets, time, mode)
+    metrics = Metrics()
+    metrics.watch_certificates(kept.expiries)
+    await kept.look()
+    schedule = Schedule()
+    expected = {"operator": schedule.leaf, "agent": schedule.leaf, "authority": schedule.authority}
+    if mode is TlsMode.CERT_MANAGER:
+        del expected["agent"]
+    name = "carbonzeus_certificate_expiry_timestamp_seconds"
+    for certificate, life in expected.items():
+        end_s = metrics.registry.get_sample_value(name, {"certificate": certificate})
+        assert end_s == pytest.approx((time.now + life).timestamp(), abs=1)
+    assert kept.expiries().keys() == expected.keys()
+
+    before = kept.expiries()
+    time.now += schedule.leaf * schedule.renew_at
+    secrets.refuses = AGENT_SECRET
+    await kept.look()
+    assert kept.expiries() == before
