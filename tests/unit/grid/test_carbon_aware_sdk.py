@@ -16,7 +16,7 @@ from carbonzeus_operator.grid.carbon_aware_sdk import CarbonAwareSdk
 from carbonzeus_operator.grid.check import checked
 from carbonzeus_operator.grid.http import Http
 from carbonzeus_operator.grid.series import Factor, Interval, Signal
-from tests.unit.grid.faults import FAULTS, TIMEOUT_S, meets
+from tests.unit.grid.faults import FAULTS, meets, patience_s
 from tests.unit.grid.fuzz import Canned, answered, bodies, invents_nothing, thousand
 from tests.unit.grid.replay_server import Answer, Asked, ReplayServer, replay_server
 from tests.unit.grid.samples import HOUR, T0, Watch, at, intervals
@@ -58,8 +58,8 @@ async def server() -> AsyncIterator[ReplayServer]:
 
 
 @pytest.fixture
-async def sdk(server: ReplayServer) -> AsyncIterator[CarbonAwareSdk]:
-    http = Http(timeout_s=TIMEOUT_S, now=lambda: T0)
+async def sdk(server: ReplayServer, request: pytest.FixtureRequest) -> AsyncIterator[CarbonAwareSdk]:
+    http = Http(timeout_s=patience_s(request), now=lambda: T0)
     yield CarbonAwareSdk(http, server.url, now=Watch(T0))
     await http.close()
 

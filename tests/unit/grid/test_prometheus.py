@@ -16,7 +16,7 @@ from carbonzeus_operator.grid.check import checked
 from carbonzeus_operator.grid.http import Http
 from carbonzeus_operator.grid.prometheus import CALL_STEPS, STEP, Prometheus
 from carbonzeus_operator.grid.series import Factor, Series, Signal
-from tests.unit.grid.faults import FAULTS, TIMEOUT_S, meets
+from tests.unit.grid.faults import FAULTS, meets, patience_s
 from tests.unit.grid.fuzz import Canned, answered, bodies, thousand
 from tests.unit.grid.replay_server import Answer, Asked, ReplayServer, replay_server
 from tests.unit.grid.samples import HOUR, KEY, T0, ZONE, Watch, at, intervals
@@ -47,8 +47,8 @@ async def server() -> AsyncIterator[ReplayServer]:
 
 
 @pytest.fixture
-async def prometheus(server: ReplayServer) -> AsyncIterator[Prometheus]:
-    http = Http(timeout_s=TIMEOUT_S, now=lambda: T0)
+async def prometheus(server: ReplayServer, request: pytest.FixtureRequest) -> AsyncIterator[Prometheus]:
+    http = Http(timeout_s=patience_s(request), now=lambda: T0)
     yield Prometheus(http, server.url, now=Watch(T0), forecast_query=FORECAST, actual_query=ACTUAL)
     await http.close()
 
