@@ -1,43 +1,24 @@
-"""Queries to a Prometheus: what is asked, what is taken, what is left out."""
+"""Queries to a Prometheus: what it says besides values, what is refused, and its faults."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from hypothesis import given
 
 from carbonzeus_operator.errors import InvalidSpec, Unavailable
-from carbonzeus_operator.grid.check import checked
 from carbonzeus_operator.grid.http import Http
-from carbonzeus_operator.grid.prometheus import CALL_STEPS, STEP, Prometheus
+from carbonzeus_operator.grid.prometheus import Prometheus
 from carbonzeus_operator.grid.series import Factor, Series, Signal
 from tests.unit.grid.faults import FAULTS, meets, patience_s
 from tests.unit.grid.fuzz import Canned, answered, bodies, thousand
-from tests.unit.grid.replay_server import Answer, Asked, ReplayServer, replay_server
-from tests.unit.grid.samples import HOUR, KEY, T0, ZONE, Watch, at, intervals
-
-INSTANT, RANGE = "/api/v1/query", "/api/v1/query_range"
-FORECAST, ACTUAL = 'carbon_forecast{zone="$zone"}', 'carbon_intensity{zone="$zone"}'
-
-
-def success(kind: str, result: Any, **more: Any) -> dict[str, Any]:
-    """An answer, as Prometheus writes it."""
-    return {"status": "success", "data": {"resultType": kind, "result": result}, **more}
-
-
-def element(hours: float, value: str, **labels: str) -> dict[str, Any]:
-    """A value of a forecast that begins so many hours after noon."""
-    return {"metric": {"start": at(hours).isoformat(), **labels}, "value": [T0.timestamp(), value]}
-
-
-def line(values: Iterable[tuple[float, str]], **labels: str) -> dict[str, Any]:
-    """Values over time, by hours after noon."""
-    return {"metric": labels, "values": [[at(hours).timestamp(), value] for hours, value in values]}
+from tests.unit.grid.prometheus_answers import ACTUAL, FORECAST, INSTANT, RANGE, element, line, success
+from tests.unit.grid.replay_server import Answer, ReplayServer, replay_server
+from tests.unit.grid.samples import KEY, T0, ZONE, Watch, at
 
 
 @pytest.fixture
@@ -51,250 +32,6 @@ async def prometheus(server: ReplayServer, request: pytest.FixtureRequest) -> As
     http = Http(timeout_s=patience_s(request), now=lambda: T0)
     yield Prometheus(http, server.url, now=Watch(T0), forecast_query=FORECAST, actual_query=ACTUAL)
     await http.close()
-
-
-# Forecasts
-
-
-async def test_a_forecast(prometheus: Prometheus, server: ReplayServer) -> None:
-    """An element for each time, in any order, as long as they are apart; as old as it says."""
-    issued = at(-2).isoformat()
-    found = [element(hours, f"{100 + hours}.5", issued=issued) for hours in (2, 0, 1)]
-    server.answers[INSTANT] = Answer(success("vector", found))
-    series = await prometheus.forecast(*KEY)
-    assert (series.zone, series.signal, series.factor, series.source) == (*KEY, Factor.LIFECYCLE, "Prometheus")
-    assert series.issued_at == at(-2)
-    assert series.intervals == intervals({0: 100.5, 1: 101.5, 2: 102.5})
-    [asked] = server.asked
-    assert asked.query == {"query": 'carbon_forecast{zone="US-CAL-CISO"}', "time": f"{T0.timestamp():.3f}"}
-
-
-@pytest.mark.parametrize("start", ["2026-11-24T12:00:00Z", "2026-11-24T13:00+01:00", "1795521600", "1795521600.0"])
-async def test_how_a_start_is_written(prometheus: Prometheus, server: ReplayServer, start: str) -> None:
-    """ISO 8601 with its offset, or seconds since 1970."""
-    server.answers["*"] = Answer(success("vector", [element(0, "5") | {"metric": {"start": start}}, element(1, "6")]))
-    assert (await prometheus.forecast(*KEY)).intervals == intervals({0: 5, 1: 6})
-
-
-NO_TIMES = ["", "noon", "2026-11-24T12:00", "1795521600000", "-1", "NaN", "0001-01-01T00:00Z"]
-
-
-@pytest.mark.parametrize(
-    ("label", "text"),
-    [("start", None), *(("start", text) for text in NO_TIMES), *(("issued", text) for text in NO_TIMES)],
-)
-async def test_what_is_no_time(prometheus: Prometheus, server: ReplayServer, label: str, text: str | None) -> None:
-    """Says what to write."""
-    made = element(0, "5", issued=at(-1).isoformat())
-    made["metric"].pop(label)
-    made["metric"] |= {} if text is None else {label: text}
-    server.answers["*"] = Answer(success("vector", [made, element(1, "6", issued=at(-1).isoformat())]))
-    with pytest.raises(InvalidSpec, match=rf"label {label} is .*: write it as 2026-11-24T12:00:00Z") as refused:
-        await prometheus.forecast(*KEY)
-    assert refused.value.reason == "InvalidGridData"
-
-
-async def test_the_newest_issue(prometheus: Prometheus, server: ReplayServer) -> None:
-    """Is followed; what an older one says is passed over."""
-    old, new = at(-7).isoformat(), at(-1).isoformat()
-    found = [element(hours, "1", issued=old) for hours in range(4)] + [
-        element(hours, "2", issued=new) for hours in (1, 2)
-    ]
-    server.answers["*"] = Answer(success("vector", found))
-    series = await prometheus.forecast(*KEY)
-    assert series.issued_at == at(-1)
-    assert series.intervals == intervals({1: 2, 2: 2})
-
-
-async def test_issues_that_some_have(prometheus: Prometheus, server: ReplayServer) -> None:
-    """And others do not, do not go together."""
-    found = [element(0, "1", issued=at(-1).isoformat()), element(1, "2")]
-    server.answers["*"] = Answer(success("vector", found))
-    with pytest.raises(InvalidSpec, match="values with the label issued and others without"):
-        await prometheus.forecast(*KEY)
-
-
-async def test_an_issue_of_the_future(prometheus: Prometheus, server: ReplayServer) -> None:
-    """Is of now."""
-    found = [element(hours, "1", issued=at(5).isoformat()) for hours in (0, 1)]
-    server.answers["*"] = Answer(success("vector", found))
-    assert (await prometheus.forecast(*KEY)).issued_at == T0
-
-
-@pytest.mark.parametrize(
-    ("starts", "now", "issued"),
-    [
-        ((0, 0.5, 1), 0.75, 0.5),  # as old as the value of the present
-        ((-9, 0, 9), 1.25, 1),  # which is said anew each hour
-        ((-3, -2, -1), 1.25, 0),  # since all is over
-        ((1, 2, 3), 0.75, 0.75),  # all lies ahead
-        ((-3, -2, -1, 5), 2.25, 0),  # since the gap began
-    ],
-)
-async def test_a_forecast_that_does_not_say_when(
-    prometheus: Prometheus, server: ReplayServer, starts: tuple[float, ...], now: float, issued: float
-) -> None:
-    """Grows stale when its values end."""
-    server.answers["*"] = Answer(success("vector", [element(hours, "1") for hours in starts]))
-    assert (await replace(prometheus, now=Watch(at(now))).forecast(*KEY)).issued_at == at(issued)
-
-
-async def test_gaps_and_values_between(prometheus: Prometheus, server: ReplayServer) -> None:
-    """What is missing stays missing; what begins sooner ends what holds."""
-    found = [element(hours, f"{hours}") for hours in (0, 1, 2, 4, 5, 5.5, 8)] + [element(3, "NaN")]
-    server.answers["*"] = Answer(success("vector", found))
-    series = await prometheus.forecast(*KEY)
-    assert [(one.start, one.end) for one in series.intervals] == [
-        (at(0), at(1)),
-        (at(1), at(2)),
-        (at(2), at(3)),
-        (at(4), at(5)),
-        (at(5), at(5.5)),
-        (at(5.5), at(6.5)),
-        (at(8), at(9)),
-    ]
-
-
-async def test_twice_and_contradictions(prometheus: Prometheus, server: ReplayServer) -> None:
-    """Two exporters that say the same are one; that differ are none."""
-    server.answers["*"] = Answer(
-        success("vector", [element(0, "5", pod="a"), element(0, "5", pod="b"), element(1, "6")])
-    )
-    assert (await prometheus.forecast(*KEY)).intervals == intervals({0: 5, 1: 6})
-    server.answers["*"] = Answer(
-        success("vector", [element(0, "5", pod="a"), element(0, "7", pod="b"), element(1, "6")])
-    )
-    with pytest.raises(InvalidSpec, match="Prometheus contradicts itself for US-CAL-CISO: 5 g/kWh"):
-        await prometheus.forecast(*KEY)
-
-
-async def test_one_value_alone(prometheus: Prometheus, server: ReplayServer) -> None:
-    """Has no length."""
-    server.answers["*"] = Answer(success("vector", [element(0, "5")]))
-    with pytest.raises(Unavailable, match="one time only for the forecast of zone US-CAL-CISO"):
-        await prometheus.forecast(*KEY)
-
-
-async def test_nothing(prometheus: Prometheus, server: ReplayServer) -> None:
-    """Says where to look; a warning may be the reason."""
-    server.answers["*"] = Answer(success("vector", [], warnings=["store\n2 is away"]))
-    with pytest.raises(
-        Unavailable, match=r"has nothing for the forecast of zone .*\(Prometheus warns: store 2 is away\)$"
-    ):
-        await prometheus.forecast(*KEY)
-
-
-# Actuals
-
-
-async def test_an_actual(prometheus: Prometheus, server: ReplayServer) -> None:
-    """The steps that are over, from the one that holds the start."""
-    server.answers[RANGE] = Answer(
-        success("matrix", [line([(-2 + minutes / 60, f"{minutes}") for minutes in range(0, 125, 5)])])
-    )
-    series = await prometheus.actual(*KEY, at(-1.99), at(0.5))
-    assert series.intervals == intervals({-2 + minutes / 60: minutes for minutes in range(0, 120, 5)}, STEP)
-    assert series.issued_at == T0
-    assert [asked.query for asked in server.asked] == [
-        {
-            "query": 'carbon_intensity{zone="US-CAL-CISO"}',
-            "start": f"{at(-2).timestamp():.0f}",
-            "end": f"{(T0 - STEP).timestamp():.0f}",
-            "step": "300",
-        }
-    ]
-
-
-async def test_the_end_is_not_part_of_it(prometheus: Prometheus, server: ReplayServer) -> None:
-    """Half-open, as all intervals."""
-    server.answers["*"] = Answer(success("matrix", [line([(-2, "1"), (-1, "2")])]))
-    assert (await prometheus.actual(*KEY, at(-2), at(-1))).intervals == intervals({-2: 1}, STEP)
-    assert server.asked[0].query["end"] == f"{(at(-1) - STEP).timestamp():.0f}"
-
-
-async def test_what_is_no_number(prometheus: Prometheus, server: ReplayServer) -> None:
-    """NaN is a gap, and so is a step without a value."""
-    server.answers["*"] = Answer(success("matrix", [line([(-3, "1"), (-2, "NaN"), (-1, "2.5e2")])]))
-    assert (await prometheus.actual(*KEY, at(-4), at(0))).intervals == intervals({-3: 1, -1: 250}, STEP)
-
-
-@pytest.mark.parametrize("value", ["+Inf", "-Inf", "Inf", "1e999", "five", "", "1_0", "0x10", "infinity"])
-async def test_what_is_no_intensity(prometheus: Prometheus, server: ReplayServer, value: str) -> None:
-    """Is an error of the query."""
-    server.answers["*"] = Answer(success("matrix", [line([(-3, "1"), (-2, value)])]))
-    with pytest.raises(InvalidSpec, match=r"a query of Prometheus gives '.*' for zone US-CAL-CISO: mend the query"):
-        await prometheus.actual(*KEY, at(-4), at(0))
-
-
-async def test_negative_values(prometheus: Prometheus, server: ReplayServer) -> None:
-    """Are refused by the check."""
-    server.answers["*"] = Answer(success("matrix", [line([(-3, "-1")])]))
-    series = await prometheus.actual(*KEY, at(-4), at(0))
-    with pytest.raises(InvalidSpec, match=r"has -1.0 g/kWh"):
-        checked(series, *KEY)
-
-
-async def test_several_series(prometheus: Prometheus, server: ReplayServer) -> None:
-    """Nobody knows which is meant; the labels say what to choose by."""
-    both = [line([(-1, "1")], zone=ZONE, is_estimated=flag, job="x") for flag in ("true", "false")]
-    server.answers["*"] = Answer(success("matrix", both))
-    with pytest.raises(
-        InvalidSpec, match="gives 2 series for zone US-CAL-CISO, which differ in is_estimated: "
-    ) as refused:
-        await prometheus.actual(*KEY, at(-4), at(0))
-    assert refused.value.reason == "AmbiguousQuery"
-
-
-async def test_estimates(prometheus: Prometheus, server: ReplayServer) -> None:
-    """As the exporter of the Green Web Foundation marks them."""
-    server.answers["*"] = Answer(success("matrix", [line([(-1, "1")], is_estimated="true")]))
-    assert [one.estimated for one in (await prometheus.actual(*KEY, at(-4), at(0))).intervals] == [True]
-
-
-async def test_no_series_yet(prometheus: Prometheus, server: ReplayServer) -> None:
-    """Is nothing published."""
-    server.answers["*"] = Answer(success("matrix", []))
-    assert (await prometheus.actual(*KEY, at(-4), at(0))).intervals == ()
-
-
-async def test_no_time_at_all_is_no_call(prometheus: Prometheus, server: ReplayServer) -> None:
-    """Nor is a step that is not over."""
-    for start, end in ((at(1), at(2)), (at(-1), at(-1)), (T0 - STEP + timedelta(seconds=1), T0)):
-        later = replace(prometheus, now=Watch(T0 - timedelta(seconds=1)))
-        assert (await later.actual(*KEY, start, end)).intervals == ()
-    assert not server.asked
-
-
-async def test_a_long_time_is_asked_for_in_pieces(prometheus: Prometheus, server: ReplayServer) -> None:
-    """Of as many steps as a Prometheus gives, that meet."""
-
-    def steps(asked: Asked) -> Answer:
-        first, last = int(asked.query["start"]), int(asked.query["end"])
-        assert last - first < CALL_STEPS * 300
-        return Answer(
-            success("matrix", [{"metric": {}, "values": [[at_s, "7"] for at_s in range(first, last + 1, 300)]}])
-        )
-
-    server.answers["*"] = steps
-    series = await prometheus.actual(*KEY, T0 - timedelta(days=50), T0)
-    assert len(server.asked) == 2
-    assert len(series.intervals) == 50 * 288
-    assert all(one.end == later.start for one, later in zip(series.intervals, series.intervals[1:], strict=False))
-
-
-@pytest.mark.parametrize("day", [datetime(2026, 3, 29, tzinfo=UTC), datetime(2026, 10, 25, tzinfo=UTC)])
-async def test_the_days_on_which_clocks_change(prometheus: Prometheus, server: ReplayServer, day: datetime) -> None:
-    """Have 24 hours like any other in UTC."""
-    first = (day - T0) // HOUR
-    server.answers["*"] = Answer(success("matrix", [line([(first + hour, str(hour)) for hour in range(24)])]))
-    series = await prometheus.actual(*KEY, day, day + timedelta(days=1))
-    assert [one.gco2_per_kwh for one in series.intervals] == list(range(24))
-
-
-async def test_values_that_were_not_asked_for(prometheus: Prometheus, server: ReplayServer) -> None:
-    """Are left out."""
-    server.answers["*"] = Answer(success("matrix", [line([(-9, "1"), (-2, "2"), (1, "3")])]))
-    assert (await prometheus.actual(*KEY, at(-4), at(0))).intervals == intervals({-2: 2}, STEP)
 
 
 # What it says besides
