@@ -10,7 +10,6 @@ import socket
 import ssl
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -19,7 +18,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from carbonzeus_bed.agentprocess import AgentConnection
-from carbonzeus_operator.certs import Held, Pair, Role, Schedule, key_text, make_authority, make_leaf, renewed
+from carbonzeus_operator.certs import Pair, Role, Schedule, key_text, make_authority, make_leaf
 
 if TYPE_CHECKING:
     from carbonzeus_bed.agentprocess import AgentProcess
@@ -269,63 +268,4 @@ def test_no_body_breaks_the_agent(stage: Stage, agent: AgentProcess) -> None:
 
     send()
     connection.close()
-    assert_untouched(stage, agent)
-
-
-def test_certificates_are_replaced_while_plans_are_pushed(stage: Stage, agent: AgentProcess) -> None:
-    """A new authority, then new certificates, then the old authority goes: no push fails and no switch is missed."""
-    stage.pods(stage.pod("a"))
-    now, first = datetime.now(UTC), agent.identities.held
-    second = make_authority(now - timedelta(days=1), SCHEDULE)
-    both = replace(first, authorities=(*first.authorities, second))
-    operators = make_leaf(second, Role.OPERATOR, SPACE, now, SCHEDULE)
-    agents = make_leaf(second, Role.AGENT, SPACE, now, SCHEDULE)
-    stages = [(2.0, both), (5.0, Held(both.authorities, operators, agents)), (8.0, Held((second,), operators, agents))]
-    steps = [(0.5 * number, (200, 150)[number % 2]) for number in range(24)]
-    plan, began = agent.plan("a", *steps), time.monotonic()
-    while (passed_s := time.monotonic() - began) < 11.5:
-        if stages and passed_s > stages[0][0]:
-            agent.identities.show(stages.pop(0)[1])
-            agent.tls = agent.identities.client()
-        agent.push(plan)
-        time.sleep(0.05)
-    wanted = [watts * 1000 for at_s, watts in steps if at_s < 11]
-    assert [write.requested_mw for write in stage.node.writes()][: len(wanted)] == wanted
-    assert agent.log.read_text().count("certificates loaded") == 4
-
-
-def test_without_certificates_the_port_is_closed_and_readiness_says_so(stage: Stage, agent: AgentProcess) -> None:
-    """Nobody is let in; when they come, the operator is."""
-    agent.end()
-    held = agent.identities.held
-    for file in agent.identities.folder.iterdir():
-        if not file.name.startswith("."):
-            file.unlink()
-    data = agent.identities.folder / "..data"
-    for file in data.resolve().iterdir():
-        file.unlink()
-    agent.launch()
-
-    def refused() -> bool:
-        try:
-            return agent.ready() == (False, ["NoCertificates"])
-        except ConnectionError:
-            return False
-
-    stage.waits(refused, "readiness says so")
-    assert "waiting for certificates in" in agent.ask("GET", "/readyz", health=True)[1]
-    with pytest.raises(ConnectionRefusedError):
-        agent.ask("GET", "/v1/node")
-    agent.identities.show(held)
-    stage.waits(lambda: agent.ready() == (True, []), "it is ready")
-    assert_untouched(stage, agent)
-
-
-def test_a_spoiled_certificate_keeps_the_old_one_in_use(stage: Stage, agent: AgentProcess) -> None:
-    """Said as a warning; the operator is served meanwhile."""
-    held = agent.identities.held
-    other = renewed(Held(), SPACE, datetime.now(UTC), SCHEDULE)
-    agent.identities.show(replace(held, agent=other.agent))
-    stage.waits(lambda: "CertificatesStale" in agent.ask("GET", "/readyz", health=True)[1], "it is said")
-    assert agent.ready() == (True, [])
     assert_untouched(stage, agent)
