@@ -28,7 +28,7 @@ pytestmark = pytest.mark.bed
 KILLS = 100 if os.environ.get("CARBONZEUS_THOROUGH") == "1" else 4
 NODES = ("gpu-a", "gpu-b")
 NAMES = ("left", "right", "spread")
-SECONDS = 20 + 4.5 * KILLS
+SECONDS = 20 + 9 * KILLS
 """Of each job: longer than the kills take."""
 UNSEEN = timedelta(seconds=1)
 """So much before a kill is not on disk: a sample, and the commit after it, on a machine with much to do."""
