@@ -21,6 +21,7 @@ from carbonzeus_operator.fleet.fleet import AGENT_SELECTOR, Fleet
 from carbonzeus_operator.grid.cache import GridCache
 from carbonzeus_operator.grid.series import Signal
 from carbonzeus_operator.metrics import Metrics
+from carbonzeus_operator.pod_zones import pod_zones
 from carbonzeus_operator.report_writer import ReportWriter
 from carbonzeus_operator.resources.policy import Mode
 from carbonzeus_operator.revisions import revised, wanted_past
@@ -106,7 +107,8 @@ class Cycle:
         for key, run in self.runs.by_key.items():
             # Known before the first record is folded: time is cut where the intensity of this zone changes.
             run.grid_key = zones.get(run.job.uid, run.grid_key)
-            run.observe(pods[key], nodes, snapshot.now)
+            zoned = pod_zones(run.view(pods[key]), snapshot, rules) if pods[key] else {}
+            run.observe(pods[key], nodes, snapshot.now, zoned)
             run.agree(pods[key], snapshot)
         await self._pull(pods)
         self._settle(snapshot)
@@ -148,10 +150,16 @@ class Cycle:
         """The zones that plans and open accounts need, and from when on their actuals."""
         wanted: dict[tuple[str, Signal], datetime | None] = dict.fromkeys(zones)
         for run in self.runs.by_key.values():
-            span = accounts.wanted(run.account)
-            if run.grid_key is not None and span is not None and not run.closed:
-                earlier = wanted.get(run.grid_key)
-                wanted[run.grid_key] = min(span[0], earlier) if earlier is not None else span[0]
+            if run.closed:
+                continue
+            spans = accounts.wanted(run.account)
+            for zone, key in run.grid_keys().items():
+                since = spans[zone][0] if zone in spans else None
+                earlier = wanted.get(key)
+                if since is not None:
+                    wanted[key] = min(since, earlier) if earlier is not None else since
+                elif zone:
+                    wanted.setdefault(key, None)
         return wanted
 
     def _nodes(self) -> dict[str, NodeView]:
@@ -194,11 +202,11 @@ class Cycle:
         after = {
             node_of[ledger]: min(run.account.cursors[ledger].seq for run in runs) for ledger, runs in wanting.items()
         }
-        series = self.grid.views()
+        grid = self.grid.views()
         for ledger, records in (await self.fleet.energy(after)).items():
             for run in wanting.get(ledger, ()):
-                view = series.get(run.grid_key) if run.grid_key is not None else None
-                run.fold(ledger, records, series=(view.forecast, view.actual) if view is not None else ())
+                views = run.grid_of(grid).values()
+                run.fold(ledger, records, series=tuple(one for view in views for one in (view.forecast, view.actual)))
 
     async def _begin(self, run: Run, ledger: str, node: str, since: datetime) -> None:
         """Finds the first record of a ledger that may be the run's."""
@@ -208,28 +216,9 @@ class Cycle:
 
     def _settle(self, snapshot: Snapshot) -> None:
         for run in self.runs.by_key.values():
-            view = snapshot.grid.get(run.grid_key) if run.grid_key is not None else None
-            if run.closed or view is None:
-                continue
-            until = run.settled_until()
-            run.account = accounts.settle(
-                run.account,
-                actual=view.actual,
-                forecast=view.forecast,
-                terms=run.terms,
-                until=until,
-                now=snapshot.now,
-            )
-            if run.what_if is not None:
-                run.what_if = accounts.settle(
-                    run.what_if,
-                    actual=view.actual,
-                    forecast=view.forecast,
-                    terms=run.terms,
-                    until=until,
-                    now=snapshot.now,
-                )
-            run.account, run.what_if = revised(run, snapshot.grid, snapshot.now)
+            if not run.closed:
+                run.settle(snapshot.grid, snapshot.now)
+                run.account, run.what_if = revised(run, snapshot.grid, snapshot.now)
 
     def _paired(self, decisions: Decisions) -> list[tuple[Run, JobDecision]]:
         by_uid = {run.job.uid: run for run in self.runs.by_key.values()}

@@ -13,6 +13,7 @@ from carbonzeus_operator import account as accounts
 from carbonzeus_operator.account import Account, JobPod, LimitStep, Product, Terms
 from carbonzeus_operator.errors import InvalidSpec
 from carbonzeus_operator.grid.series import Series, Signal
+from carbonzeus_operator.grid.view import GridView
 from carbonzeus_operator.resources.annotations import PROFILE
 from carbonzeus_operator.resources.report import CarbonReportStatus, JobResult, ReportState
 from carbonzeus_operator.terms import accounting_terms, gpus_of
@@ -104,16 +105,55 @@ class Run:
             return False
         return last is None or accounts.folded_until(self.account, self.ledgers) >= last + LAST_RECORDS
 
+    def grid_of(self, grid: Mapping[tuple[str, Signal], GridView]) -> dict[str, GridView]:
+        """What is known of the zones that its energy is drawn in, by `JobPod.zone`; its own is the empty one."""
+        return {zone: grid[key] for zone, key in self.grid_keys().items() if key in grid}
+
+    def grid_keys(self) -> dict[str, tuple[str, Signal]]:
+        """The zones that its energy is drawn in and was drawn in as far as that is not settled, as in `grid_of`."""
+        if self.grid_key is None:
+            return {}
+        zones = {pod.zone for pod in self.account.pods if pod.ended is None} | {
+            cell.zone for account in (self.account, self.what_if) if account is not None for cell in account.cells
+        }
+        return {"": self.grid_key, **{zone: (zone, self.grid_key[1]) for zone in zones if zone}}
+
+    def settle(self, grid: Mapping[tuple[str, Signal], GridView], now: datetime) -> None:
+        """Applies what the grid published since."""
+        views = self.grid_of(grid)
+        if not views:
+            return
+        until, own = self.settled_until(), views.get("")
+        series = {zone: (view.actual, view.forecast) for zone, view in views.items()}
+
+        def settled(account: Account) -> Account:
+            return accounts.settle(
+                account,
+                actual=own.actual if own is not None else None,
+                forecast=own.forecast if own is not None else None,
+                others=series,
+                terms=self.terms,
+                until=until,
+                now=now,
+            )
+
+        self.account = settled(self.account)
+        if self.what_if is not None:
+            self.what_if = settled(self.what_if)
+
     def settled_until(self) -> datetime:
         """Up to when all records are in."""
         running = [self.ends.get(pod.uid) for pod in self.account.pods if pod.ended is None]
         known = accounts.folded_until(self.account, self.ledgers)
         return min([known, *(end for end in running if end is not None)])
 
-    def observe(self, pods: Iterable[Pod], nodes: Mapping[str, NodeView], now: datetime) -> None:
-        """Takes what the cluster shows of the job's pods."""
+    def observe(
+        self, pods: Iterable[Pod], nodes: Mapping[str, NodeView], now: datetime, zones: Mapping[str, str] | None = None
+    ) -> None:
+        """Takes what the cluster shows of the job's pods, and the grid zones that they are in (`pod_zones`)."""
         pods = sorted(pods, key=lambda pod: pod.rank_order)
         products = {pod.uid: pod.product for pod in self.account.pods}
+        places = {pod.uid: pod.zone for pod in self.account.pods} | dict(zones or {})
         shown = []
         for index, pod in enumerate(pods):
             gpus = gpus_of(pod, nodes)
@@ -129,6 +169,7 @@ class Run:
                     started=pod.started_at,
                     ended=pod.finished_at,
                     leader=index == 0,
+                    zone=places.get(pod.uid, ""),
                 )
             )
         since = all_running_since(pods, self.job.workers)

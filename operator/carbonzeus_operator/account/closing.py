@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from carbonzeus_operator.account import history
 from carbonzeus_operator.account.cells import from_us, share, to_us
@@ -23,54 +23,48 @@ def baseline_span(cell: Cell, lag_us: int) -> tuple[int, int]:
 class Closing:
     """An account whose cells are being closed."""
 
-    def __init__(
-        self, account: Account, terms: Terms, actual: Series | None = None, forecast: Series | None = None
-    ) -> None:
+    def __init__(self, account: Account, terms: Terms) -> None:
         self._account = account
         self._terms = terms
-        self._actual = actual
-        self._forecast = forecast
-        self._closed: list[tuple[Cell, int, bool]] = []
+        self._grids = list(account.grids)
+        self._closed: list[_Closed] = []
 
-    def add(self, cell: Cell, lag_us: int, *, forced: bool) -> None:
-        """Closes a cell. `forced`: with what is known, since no better was published in time."""
-        self._closed.append((cell, lag_us, forced))
+    def add(
+        self, cell: Cell, lag_us: int, actual: Series | None = None, forecast: Series | None = None, *, forced: bool
+    ) -> None:
+        """Closes a cell with the data of its zone. `forced`: with what is known, since no better was published in time."""
+        self._closed.append(_Closed(cell, lag_us, actual, forecast, forced))
 
     def done(self) -> Account:
         """The account with the closed cells in its sums and its history; the caller takes them from the open ones."""
         account = self._account
         if not self._closed:
             return account
-        grids, grid = self._grid()
         products = list(account.models)
-        entries = [
-            entry
-            for cell, lag_us, forced in self._closed
-            for entry in self._entries(cell, lag_us, products, grid, forced=forced)
-        ]
+        entries = [entry for one in self._closed for entry in self._entries(one, products)]
         settled, first = self._sums()
         return replace(
             account,
             settled=settled,
-            grids=grids,
-            history=history.added(account.history, entries) if grid < MAX_GRIDS else account.history,
+            grids=tuple(self._grids),
+            history=history.added(account.history, entries),
             settlements={**account.settlements, 0: first},
         )
 
     def _sums(self) -> tuple[Settled, Settlement]:
         """The sums with these cells, and what was settled for the first time."""
-        known = [(cell, forced) for cell, _, forced in self._closed if cell.state is not State.UNKNOWN]
-        carbon = [carbon_of(cell, self._terms) for cell, _ in known]
-        energy_nj = sum(cell.energy_nj for cell, _ in known)
-        estimated_nj = sum(cell.energy_nj for cell, forced in known if forced)
-        lost_nj = sum(cell.energy_nj for cell, _, _ in self._closed if cell.state is State.UNKNOWN)
+        known = [one for one in self._closed if one.cell.state is not State.UNKNOWN]
+        carbon = [carbon_of(one.cell, self._terms) for one in known]
+        energy_nj = sum(one.cell.energy_nj for one in known)
+        estimated_nj = sum(one.cell.energy_nj for one in known if one.forced)
+        lost_nj = sum(one.cell.energy_nj for one in self._closed if one.cell.state is State.UNKNOWN)
         realised_pg = sum(one.realised_pg for one in carbon)
         sums, first = self._account.settled, self._account.settlements.get(0, Settlement())
         reference_pg = dict(sums.reference_pg)
         for one in carbon:
             for product, picograms in one.reference_pg.items():
                 reference_pg[product] = reference_pg.get(product, 0) + picograms
-        published = self._actual is not None and not all(forced for _, forced in known)
+        published = [one.actual for one in known if one.actual is not None and not one.forced]
         return Settled(
             energy_nj=sums.energy_nj + energy_nj + lost_nj,
             forced_nj=sums.forced_nj + estimated_nj,
@@ -84,23 +78,29 @@ class Closing:
             estimated_nj=first.estimated_nj + estimated_nj,
             before_pg=first.before_pg,
             after_pg=first.after_pg + realised_pg,
-            vintage=Vintage.of(self._actual) if published and self._actual is not None else first.vintage,
+            vintage=Vintage.of(published[-1]) if published else first.vintage,
         )
 
-    def _grid(self) -> tuple[tuple[Grid, ...], int]:
-        """The grids of the account and the place of the one that these cells are settled with."""
-        grids, series = self._account.grids, self._actual or self._forecast
+    def _grid(self, one: _Closed) -> int | None:
+        """The place of the grid that a cell is settled with; None where that is not known, or there are too many."""
+        series = one.actual or one.forecast
         if series is None:
-            return grids, max(len(grids) - 1, 0)
+            zones = [grid.zone for grid in self._grids]
+            if one.cell.zone:
+                return zones.index(one.cell.zone) if one.cell.zone in zones else None
+            return max(len(zones) - 1, 0)
         grid = Grid(series.zone, series.signal, series.factor)
-        if grid not in grids and len(grids) < MAX_GRIDS:
-            grids = (*grids, grid)
-        return grids, grids.index(grid) if grid in grids else MAX_GRIDS
+        if grid not in self._grids and len(self._grids) < MAX_GRIDS:
+            self._grids.append(grid)
+        return self._grids.index(grid) if grid in self._grids else None
 
-    def _entries(self, cell: Cell, lag_us: int, products: list[str], grid: int, *, forced: bool) -> Iterator[Entry]:
+    def _entries(self, one: _Closed, products: list[str]) -> Iterator[Entry]:
         """What the cell is made of, by the time that weighs it: its own, and that at which the baseline does its work."""
+        cell, grid = one.cell, self._grid(one)
+        if grid is None:
+            return
         models = [cell.models.get(product) for product in products]
-        state = cell.state if forced else State.FINAL
+        state = cell.state if one.forced else State.FINAL
         # Nothing is known of the time of its baseline either: both are valued when the source has them, or neither.
         unknown = state is State.UNKNOWN
         here = Entry(
@@ -117,51 +117,31 @@ class Closing:
             constant_nj=cell.constant_nj,
             reference_nj=tuple(model.reference_nj if model is not None else 0 for model in models),
         )
-        yield from self._parts(here)
+        yield from _parts(here, one.actual)
         if cell.work_nj and not unknown:
-            start_us, end_us = baseline_span(cell, lag_us)
-            yield from self._parts(
-                Entry(
-                    start_us=start_us,
-                    end_us=max(end_us, start_us),
-                    stage=0,
-                    state=state,
-                    pue_micro=here.pue_micro,
-                    grid=grid,
-                    intensity_ngkwh=cell.baseline_ngkwh,
-                    baseline_nj=cell.work_nj,
-                )
-            )
-
-    def _parts(self, whole: Entry) -> Iterator[Entry]:
-        """The entry, cut where the hours end and, where the actual settled it, into the source's intervals."""
-        if whole.state is State.FINAL and self._actual is not None:
-            pieces = list(_intervals(self._actual, whole.start_us, whole.end_us))
-        else:
-            hours = _hours(whole.start_us, whole.end_us)
-            pieces = [(low, high, (low, max(high, low + 1)), whole.intensity_ngkwh) for low, high in hours]
-        if len(pieces) == 1:
-            _, _, (start_us, end_us), intensity_ngkwh = pieces[0]
-            yield replace(whole, start_us=start_us, end_us=end_us, intensity_ngkwh=intensity_ngkwh)
-            return
-        length_us = whole.end_us - whole.start_us
-        for low, high, (start_us, end_us), intensity_ngkwh in pieces:
-            bounds = (low - whole.start_us, high - whole.start_us)
-
-            def part(total: int, bounds: tuple[int, int] = bounds) -> int:
-                return share(total, bounds[1], length_us) - share(total, bounds[0], length_us) if total else 0
-
-            yield replace(
-                whole,
+            start_us, end_us = baseline_span(cell, one.lag_us)
+            work = Entry(
                 start_us=start_us,
-                end_us=end_us,
-                intensity_ngkwh=intensity_ngkwh,
-                energy_nj=part(whole.energy_nj),
-                host_nj=part(whole.host_nj),
-                baseline_nj=part(whole.baseline_nj),
-                constant_nj=part(whole.constant_nj),
-                reference_nj=tuple(map(part, whole.reference_nj)),
+                end_us=max(end_us, start_us),
+                stage=0,
+                state=state,
+                pue_micro=here.pue_micro,
+                grid=grid,
+                intensity_ngkwh=cell.baseline_ngkwh,
+                baseline_nj=cell.work_nj,
             )
+            yield from _parts(work, one.actual)
+
+
+@dataclass(frozen=True, slots=True)
+class _Closed:
+    """A cell that is closed, and with what."""
+
+    cell: Cell
+    lag_us: int
+    actual: Series | None
+    forecast: Series | None
+    forced: bool
 
 
 _Piece = tuple[int, int, tuple[int, int], int]
@@ -190,3 +170,34 @@ def _intervals(actual: Series, start_us: int, end_us: int) -> Iterator[_Piece]:
             hour_us = low - low % HOUR_US
             span = (max(begin_us, hour_us), min(stop_us, hour_us + HOUR_US))
             yield low, high, span, to_ng(interval.gco2_per_kwh)
+
+
+def _parts(whole: Entry, actual: Series | None) -> Iterator[Entry]:
+    """The entry, cut where the hours end and, where the actual settled it, into the source's intervals."""
+    if whole.state is State.FINAL and actual is not None:
+        pieces = list(_intervals(actual, whole.start_us, whole.end_us))
+    else:
+        hours = _hours(whole.start_us, whole.end_us)
+        pieces = [(low, high, (low, max(high, low + 1)), whole.intensity_ngkwh) for low, high in hours]
+    if len(pieces) == 1:
+        _, _, (start_us, end_us), intensity_ngkwh = pieces[0]
+        yield replace(whole, start_us=start_us, end_us=end_us, intensity_ngkwh=intensity_ngkwh)
+        return
+    length_us = whole.end_us - whole.start_us
+    for low, high, (start_us, end_us), intensity_ngkwh in pieces:
+        bounds = (low - whole.start_us, high - whole.start_us)
+
+        def part(total: int, bounds: tuple[int, int] = bounds) -> int:
+            return share(total, bounds[1], length_us) - share(total, bounds[0], length_us) if total else 0
+
+        yield replace(
+            whole,
+            start_us=start_us,
+            end_us=end_us,
+            intensity_ngkwh=intensity_ngkwh,
+            energy_nj=part(whole.energy_nj),
+            host_nj=part(whole.host_nj),
+            baseline_nj=part(whole.baseline_nj),
+            constant_nj=part(whole.constant_nj),
+            reference_nj=tuple(map(part, whole.reference_nj)),
+        )

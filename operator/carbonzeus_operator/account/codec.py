@@ -2,7 +2,8 @@
 
 A cell is one line of numbers in base 36, since the status is bounded and an account may hold 1536 of them:
 `start length energy host fixed constant hostBaseline elapsed work lag state intensity baselineIntensity`, then for each GPU
-product `index:baseline:reference`, the index into the models of the ledger. Units as in `Cell`; a lag of `-` is not known yet.
+product `index:baseline:reference`, the index into the models of the ledger, and `@index` into its zones where the cell is not of
+the job's zone. Units as in `Cell`; a lag of `-` is not known yet.
 """
 
 from __future__ import annotations
@@ -46,6 +47,7 @@ def encode(account: Account) -> Ledger:
     # In the order in which they came: the lines of the history count on it.
     products = [*account.models, *sorted(set(account.settled.reference_pg) - set(account.models))]
     settled = account.settled
+    zones = sorted({cell.zone for cell in account.cells if cell.zone})
     return Ledger(
         cursors=tuple(
             CursorStatus(ledger_id=ledger_id, seq=cursor.seq, until=cursor.until)
@@ -62,6 +64,7 @@ def encode(account: Account) -> Ledger:
                 leader=pod.leader,
                 clock_gpu=pod.clock_gpu,
                 clock_limit_watts=None if pod.clock_limit_w is None else format_decimal(pod.clock_limit_w, 6),
+                zone=pod.zone,
             )
             for pod in account.pods
         ),
@@ -93,7 +96,8 @@ def encode(account: Account) -> Ledger:
             baseline_picograms=str(settled.baseline_pg),
             constant_picograms=str(settled.constant_pg),
         ),
-        cells=tuple(_cell_to_line(cell, products) for cell in account.cells),
+        zones=tuple(zones),
+        cells=tuple(_cell_to_line(cell, products, zones) for cell in account.cells),
         grids=tuple(GridStatus(zone=grid.zone, signal=grid.signal, factor=grid.factor) for grid in account.grids),
         history=account.history,
         settlements=tuple(_settlement(stage, one) for stage, one in sorted(account.settlements.items())),
@@ -117,6 +121,7 @@ def decode(ledger: Ledger) -> Account:
                 leader=pod.leader,
                 clock_gpu=pod.clock_gpu,
                 clock_limit_w=None if pod.clock_limit_watts is None else parse_decimal(pod.clock_limit_watts),
+                zone=pod.zone,
             )
             for pod in ledger.pods
         ),
@@ -139,7 +144,7 @@ def decode(ledger: Ledger) -> Account:
             for model in ledger.models
             if model.constant_power is not None
         },
-        cells=tuple(_cell_from_line(line, products) for line in ledger.cells),
+        cells=tuple(_cell_from_line(line, products, ledger.zones) for line in ledger.cells),
         grids=tuple(Grid(grid.zone, grid.signal, grid.factor) for grid in ledger.grids),
         history=checked(ledger.history, len(products)),
         settlements={one.stage: _settled_at(one) for one in ledger.settlements},
@@ -197,7 +202,7 @@ def _settled_at(one: SettlementState) -> Settlement:
     )
 
 
-def _cell_to_line(cell: Cell, products: Sequence[str]) -> str:
+def _cell_to_line(cell: Cell, products: Sequence[str], zones: Sequence[str]) -> str:
     words = [
         *map(
             base36,
@@ -221,11 +226,12 @@ def _cell_to_line(cell: Cell, products: Sequence[str]) -> str:
             f"{base36(products.index(product))}:{base36(model.baseline_nj)}:{base36(model.reference_nj)}"
             for product, model in sorted(cell.models.items())
         ),
+        *([f"@{base36(zones.index(cell.zone))}"] if cell.zone else []),
     ]
     return " ".join(words)
 
 
-def _cell_from_line(line: str, products: Sequence[str]) -> Cell:
+def _cell_from_line(line: str, products: Sequence[str], zones: Sequence[str]) -> Cell:
     try:
         (
             start,
@@ -243,10 +249,12 @@ def _cell_from_line(line: str, products: Sequence[str]) -> Cell:
             before,
             *models,
         ) = line.split(" ")
+        zone = zones[int(models.pop()[1:], 36)] if models and models[-1].startswith("@") else ""
         start_us = int(start, 36)
         return Cell(
             start_us=start_us,
             end_us=start_us + int(length, 36),
+            zone=zone,
             energy_nj=int(energy, 36),
             host_nj=int(host, 36),
             fixed_nj=int(fixed, 36),

@@ -12,7 +12,7 @@ from carbonzeus_operator.account.model import Account, Cell, Cursor, JobPod, Mod
 from carbonzeus_operator.account.observation import CLOCK_STEP
 from carbonzeus_operator.account.settlement import bounded
 from carbonzeus_operator.account.speed import Speed, speed_of
-from carbonzeus_operator.account.sums import Sum
+from carbonzeus_operator.account.sums import CellKey, Sum
 from carbonzeus_operator.account.terms import LimitStep, Terms
 from carbonzeus_operator.account.worktime import WorkTime
 from carbonzeus_operator.grid.series import Series
@@ -50,8 +50,8 @@ def fold(
 ) -> Account:
     """The account with the records of one ledger in it. Records at or below the cursor are passed over.
 
-    Of records that are not the job's only the cursor takes note. `series` are the forecast and the actual as known now:
-    time is cut where their intervals end. `instead` are the limits that would have held (mode Recommend): the account is
+    Of records that are not the job's only the cursor takes note. `series` are the forecast and the actual as known now, of
+    all zones of the job: time is cut where their intervals end. `instead` are the limits that would have held (mode Recommend): the account is
     then of what they would have done, in the same time; before the first step the measured limit stands.
     """
     cursor = account.cursors.get(ledger_id, Cursor(0))
@@ -87,7 +87,7 @@ class _Working:
         for pod in account.pods:
             self._by_name.setdefault(pod.name, []).append(pod)
         self.at: tuple[int, ...] = ()
-        self._sums: dict[tuple[int, int], Sum] = {}
+        self._sums: dict[CellKey, Sum] = {}
         self._energy_mj = account.energy_mj
         self._modelled_nj = account.modelled_nj
         self._limited_nj = account.limited_nj
@@ -116,13 +116,13 @@ class _Working:
         ]
         if record.quality is not Quality.GAP:
             self._measured_us += end_us - start_us
-            self._add_energy(record, pod.product, pieces)
+            self._add_energy(record, pod, pieces)
         if pod.leader:
             self.pods[pod.uid] = replace(self._time.add(record, pod, pieces, self.at), clock_limit_w=held_w)
 
     def done(self, cursors: Mapping[str, Cursor]) -> Account:
         account = self._account
-        cells = {(cell.start_us, cell.end_us): cell for cell in account.cells}
+        cells = {(cell.start_us, cell.end_us, cell.zone): cell for cell in account.cells}
         models = dict(account.models)
         frontier_lag_us = account.frontier_lag_us
         for key, added in self._sums.items():
@@ -158,7 +158,7 @@ class _Working:
         for low, high in pairwise(bounds):
             yield low, high, next((limit_w for at, limit_w in reversed(self._steps) if at <= low), None)
 
-    def _add_energy(self, record: EnergyRecord, product: str, pieces: Sequence[tuple[int, int, Speed]]) -> None:
+    def _add_energy(self, record: EnergyRecord, pod: JobPod, pieces: Sequence[tuple[int, int, Speed]]) -> None:
         start_us, whole_us = to_us(record.start), to_us(record.end) - to_us(record.start)
         total_nj = record.energy_millijoules * _NJ_PER_MJ
         host_nj_per_us = self._terms.host_w_per_gpu * _NJ_PER_W_US
@@ -170,7 +170,7 @@ class _Working:
                 energy_nj = drawn_nj if speed.power == 1.0 else round(drawn_nj * speed.power)
                 counted_nj += energy_nj
                 host_nj = round((high - low) * host_nj_per_us)
-                into = self._sums.setdefault(cell, Sum())
+                into = self._sums.setdefault((*cell, pod.zone), Sum())
                 into.energy_nj += energy_nj
                 into.host_nj += host_nj
                 into.constant_nj += host_nj
@@ -182,7 +182,7 @@ class _Working:
                 into.host_baseline_nj += round(host_nj * speed.r)
                 reference_nj = drawn_nj * speed.reference_power
                 model = Model(round(reference_nj * speed.r), round(reference_nj))
-                into.models[product] = into.models.get(product, Model()) + model
+                into.models[pod.product] = into.models.get(pod.product, Model()) + model
                 if speed.is_limited:
                     self._limited_nj += model.baseline_nj
         self._energy_mj += (counted_nj + _NJ_PER_MJ // 2) // _NJ_PER_MJ

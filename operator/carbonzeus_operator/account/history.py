@@ -13,6 +13,7 @@ from itertools import zip_longest
 
 from carbonzeus_operator.account import lines
 from carbonzeus_operator.account.lines import DAY_US, HOUR_US, Entry
+from carbonzeus_operator.resources.ledger import MAX_HISTORY
 
 MAX_CHARACTERS = 208 * 1024
 """A history longer than this loses its oldest lines: they stay as they were settled last."""
@@ -33,7 +34,7 @@ def bounded(history: tuple[str, ...]) -> tuple[str, ...]:
     """The history within its bounds: the oldest lines go."""
     beyond = sum(map(len, history)) - MAX_CHARACTERS
     first = 0
-    while beyond > 0 or len(history) - first > lines.MAX_HISTORY:
+    while beyond > 0 or len(history) - first > MAX_HISTORY:
         beyond -= len(history[first])
         first += 1
     return history[first:]

@@ -14,9 +14,7 @@ from dataclasses import dataclass
 
 from carbonzeus_operator.account.model import State
 from carbonzeus_operator.errors import InvalidSpec
-from carbonzeus_operator.resources.ledger import MAX_HISTORY, MAX_LINE
-
-__all__ = ["DAY_US", "HOUR_US", "MAX_HISTORY", "STATES", "Entry", "base36", "checked", "read", "start_us", "written"]
+from carbonzeus_operator.resources.ledger import MAX_LINE
 
 HOUR_US = 3_600_000_000
 DAY_US = 24 * HOUR_US
@@ -129,7 +127,12 @@ def written(entries: Iterable[Entry]) -> tuple[str, ...]:
             index = len(found)
             found.append(f"{head} {entry.grid:x} {word}")
         open_lines[alike] = (index, entry.end_us)
-    return tuple(found)
+    return ordered(found)
+
+
+def ordered(history: Iterable[str]) -> tuple[str, ...]:
+    """Lines in time order; the same whatever the order in which they were written."""
+    return tuple(sorted(history, key=lambda line: (start_us(line), line)))
 
 
 def checked(history: Sequence[str], products: int) -> tuple[str, ...]:

@@ -34,6 +34,8 @@ class JobPod:
     """UUID of the GPU whose records carry the steps; empty before the first. Set by `fold`."""
     clock_limit_w: float | None = None
     """Of the leader: the limit of its newest record, which a gap after it is judged by. Set by `fold`."""
+    zone: str = ""
+    """Grid zone that its node is in; empty: the job's, whichever that is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,10 +82,12 @@ class Model:
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """What was folded into one stretch of time, within one 15-minute window and one interval of the source."""
+    """What was folded into one stretch of time in one zone, within one 15-minute window and one interval of the source."""
 
     start_us: int
     end_us: int
+    zone: str = ""
+    """As in `JobPod.zone`."""
     energy_nj: int = 0
     """Of the GPUs."""
     host_nj: int = 0

@@ -65,8 +65,7 @@ def resettle(account: Account, past: Series, span: Stretch) -> Account:
         return account
     revision = _Revision(account, past)
     moved = [entry for line in due for entry in revision.entries(line, asked_us) if entry.stage < len(AGES)]
-    found = sorted([*kept, *lines.written(history.coarser(moved))], key=lines.start_us)
-    return revision.done(history.bounded(tuple(found)))
+    return revision.done(history.bounded(lines.ordered([*kept, *lines.written(history.coarser(moved))])))
 
 
 class _Revision:

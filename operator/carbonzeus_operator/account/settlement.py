@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
@@ -21,15 +21,15 @@ LATE_ACTUALS = timedelta(days=35)
 """How long a cell waits for its actual. Then it is closed with what is known."""
 
 
-def wanted(account: Account) -> tuple[datetime, datetime] | None:
-    """For which time actuals are needed: from the baseline of the oldest unsettled cell to the end of the newest."""
-    if not account.cells:
-        return None
-    start_us = min(
-        cell.start_us - max(account.frontier_lag_us if cell.lag_us is None else cell.lag_us, 0)
-        for cell in account.cells
-    )
-    return from_us(start_us), from_us(max(cell.end_us for cell in account.cells))
+def wanted(account: Account) -> dict[str, tuple[datetime, datetime]]:
+    """For which time actuals are needed, by zone: from the baseline of the oldest unsettled cell to the end of the newest."""
+    found: dict[str, tuple[int, int]] = {}
+    for cell in account.cells:
+        lag_us = account.frontier_lag_us if cell.lag_us is None else cell.lag_us
+        start_us, end_us = cell.start_us - max(lag_us, 0), cell.end_us
+        known = found.get(cell.zone, (start_us, end_us))
+        found[cell.zone] = min(start_us, known[0]), max(end_us, known[1])
+    return {zone: (from_us(start_us), from_us(end_us)) for zone, (start_us, end_us) in found.items()}
 
 
 def settle(
@@ -40,8 +40,11 @@ def settle(
     terms: Terms,
     until: datetime,
     now: datetime,
+    others: Mapping[str, tuple[Series | None, Series | None]] | None = None,
 ) -> Account:
     """The account with what the grid published since applied.
+
+    `actual` and `forecast` are of the job's zone; `others` has both of each other zone that pods of the job are in.
 
     `until`: up to there all energy records are in (`folded_until`); later cells get an estimate only. A cell is closed when
     the actual covers its own time and the time at which the baseline does its work, and its source calls neither an
@@ -51,19 +54,25 @@ def settle(
     give_up_us = to_us(now - LATE_ACTUALS)
     frontier_us = account.frontier_lag_us
     estimate_us = None
-    closing, kept = Closing(account, terms, actual, forecast), []
+    time_us, here_us, estimate_here_us = (-1, -1), 0, 0
+    closing, kept = Closing(account, terms), []
     for cell in account.cells:
         ripe = cell.end_us <= until_us
+        if (cell.start_us, cell.end_us) != time_us:
+            # Cells of one time in several zones are behind by the same.
+            time_us = (cell.start_us, cell.end_us)
+            here_us, estimate_here_us = frontier_us, frontier_us if estimate_us is None else estimate_us
         if cell.lag_us is None and ripe:
-            cell = replace(cell, lag_us=frontier_us)  # noqa: PLW2901  the cell goes on changed
+            cell = replace(cell, lag_us=here_us)  # noqa: PLW2901  the cell goes on changed
             frontier_us += cell.elapsed_us - cell.work_us
         lag_us = cell.lag_us
         if lag_us is None:
-            lag_us = frontier_us if estimate_us is None else estimate_us
-            estimate_us = lag_us + cell.elapsed_us - cell.work_us
-        final, valued = _value(cell, lag_us, actual, forecast)
+            lag_us = estimate_here_us
+            estimate_us = (frontier_us if estimate_us is None else estimate_us) + cell.elapsed_us - cell.work_us
+        series = (others or {}).get(cell.zone, (None, None)) if cell.zone else (actual, forecast)
+        final, valued = _value(cell, lag_us, *series)
         if ripe and (final or valued.end_us <= give_up_us):
-            closing.add(valued, lag_us, forced=not final)
+            closing.add(valued, lag_us, *series, forced=not final)
         else:
             kept.append(valued)
     known = {product: round(power, 9) for product, power in relative_power(account, terms).items()}

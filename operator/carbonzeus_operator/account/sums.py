@@ -6,6 +6,9 @@ from dataclasses import dataclass, field, replace
 
 from carbonzeus_operator.account.model import Cell, Model
 
+CellKey = tuple[int, int, str]
+"""(start [us], end [us], zone)"""
+
 
 @dataclass(slots=True)
 class Sum:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from carbonzeus_operator.account.cells import cells_between, overlap_us, share, to_us
 from carbonzeus_operator.account.model import Account, JobPod
 from carbonzeus_operator.account.speed import Speed
-from carbonzeus_operator.account.sums import Sum
+from carbonzeus_operator.account.sums import CellKey, Sum
 from carbonzeus_operator.account.terms import Terms
 from carbonzeus_wire import EnergyRecord
 
@@ -23,13 +23,14 @@ _MOST_STEPS = 1e12
 class WorkTime:
     """Elapsed, work and steps of an account being added to, in total and in each cell."""
 
-    def __init__(self, account: Account, terms: Terms, sums: dict[tuple[int, int], Sum]) -> None:
+    def __init__(self, account: Account, terms: Terms, sums: dict[CellKey, Sum]) -> None:
         self.elapsed_us = account.elapsed_us
         self.work_us = account.work_us
         self.progress_milli = account.progress_milli
         self._terms = terms
         self._sums = sums
         self._at: Sequence[int] = ()
+        self._zone = ""
         self._running = [
             (to_us(span.start), _FAR_US if span.end is None else to_us(span.end)) for span in account.running
         ]
@@ -43,6 +44,7 @@ class WorkTime:
         the clock. Time in which nobody looked at the steps is judged by the curve: leaving it out would hide a slowdown.
         """
         self._at = at
+        self._zone = pod.zone
         self.progress_milli += round(min(record.progress or 0.0, _MOST_STEPS) * 1000)
         if not self._terms.progress:
             self._run_clock(pieces, None, max(pod.gpus, 1))
@@ -110,7 +112,7 @@ class WorkTime:
             self._count_time((low, high), stop_us - begin_us, part_us)
 
     def _count_time(self, cell: tuple[int, int], elapsed_us: int, work_us: int) -> None:
-        into = self._sums.setdefault(cell, Sum())
+        into = self._sums.setdefault((*cell, self._zone), Sum())
         into.elapsed_us += elapsed_us
         into.work_us += work_us
         self.elapsed_us += elapsed_us

@@ -18,6 +18,8 @@ MAX_SPANS = 64
 """Spans of running an account remembers, for records that are still to come."""
 MAX_CELLS = 1536
 """Unsettled cells an account keeps: 16 days at 15 minutes. Beyond, the oldest are settled with what is known."""
+MAX_ZONES = 16
+"""Zones beside its own that a job's pods may be in at a time; pods in more count as in the job's."""
 MAX_GRIDS = 16
 """Kinds of intensity an account can tell apart: zones that a job moved through."""
 MAX_HISTORY = 1024
@@ -66,6 +68,8 @@ class PodStatus(Part):
     """UUID of the GPU whose records carry the steps; empty before the first step."""
     clock_limit_watts: DecimalString | None = None
     """Power limit of the newest record of the pod that counts the steps, in watts."""
+    zone: Annotated[str, Field(max_length=64)] = ""
+    """Grid zone of its node; empty where it is the job's."""
 
 
 class SpanStatus(Part):
@@ -203,6 +207,8 @@ class Ledger(Part):
     """Sums by GPU product."""
     settled: SettledStatus = SettledStatus()
     """Sums over settled windows."""
+    zones: Annotated[tuple[Annotated[str, Field(min_length=1, max_length=64)], ...], Field(max_length=MAX_ZONES)] = ()
+    """Grid zones of unsettled windows, where they are not the job's; the windows name them by their place."""
     cells: Annotated[tuple[Annotated[str, Field(max_length=2048)], ...], Field(max_length=MAX_CELLS)] = ()
     """Unsettled windows in time order, one compact line each. Beyond 1536 the oldest are settled with what is known."""
     grids: Annotated[tuple[GridStatus, ...], Field(max_length=MAX_GRIDS)] = ()

@@ -33,6 +33,7 @@ pods = st.builds(
     leader=st.booleans(),
     clock_gpu=st.just("") | words,
     clock_limit_w=st.none() | st.integers(1, 10**7).map(lambda milliwatts: milliwatts / 1000),
+    zone=st.sampled_from(["", "DE"]),
 )
 spans = st.builds(Span, instants, st.none() | instants)
 
@@ -43,6 +44,7 @@ def cells(draw: st.DrawFn) -> Cell:
     return Cell(
         start_us=start_us,
         end_us=start_us + draw(st.integers(1, 900_000_000)),
+        zone=draw(st.sampled_from(["", "", "DE", "US-CAL-CISO"])),
         energy_nj=draw(amounts),
         host_nj=draw(amounts),
         fixed_nj=draw(amounts),
@@ -131,7 +133,15 @@ def test_a_new_report_holds_an_empty_account():
 
 
 @pytest.mark.parametrize(
-    "line", ["", "1 2 3", "1 2 3 4 5 6 7 8 9 - x 1 1", "1 2 3 4 5 6 7 8 9 - f 1 1 7:1:1", "1 2 ? 4 5 6 7 8 9 - f 1 1"]
+    "line",
+    [
+        "",
+        "1 2 3",
+        "1 2 3 4 5 6 7 8 9 - x 1 1",
+        "1 2 3 4 5 6 7 8 9 - f 1 1 7:1:1",
+        "1 2 ? 4 5 6 7 8 9 - f 1 1",
+        "1 2 3 4 5 6 7 8 9 - f 1 1 @0",
+    ],
 )
 def test_a_cell_that_somebody_edited_is_named(line: str):
     """What no operator wrote is refused with the line, instead of being counted wrongly."""

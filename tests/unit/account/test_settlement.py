@@ -211,8 +211,8 @@ def test_wanted_actuals_reach_back_to_the_baselines_time():
     """A job that is half an hour behind needs the intensity of half an hour before its oldest open cell."""
     grid = series((0, 60, 100))
     account = settled(folded([record(1, 0, 120, limit_w=200, watts=150)], grid=[grid]), grid)
-    assert wanted(account) == (at(30), at(120))
-    assert wanted(Account()) is None
+    assert wanted(account) == {"": (at(30), at(120))}
+    assert wanted(Account()) == {}
 
 
 def test_a_job_that_stands_still_has_its_baseline_at_one_moment():
