@@ -144,7 +144,7 @@ class VintageStatus(Part):
 class SettlementState(Part):
     """What was settled at one stage."""
 
-    stage: Annotated[int, Field(ge=0, le=3)]
+    stage: Annotated[int, Field(ge=0, le=15)]
     """0 at first; 1, 2, 3 when it was settled again."""
     energy_nanojoules: Digits
     """Energy settled, in nanojoules."""
