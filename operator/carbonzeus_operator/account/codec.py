@@ -12,6 +12,7 @@ from collections.abc import Sequence
 
 from carbonzeus_operator.account.lines import base36, checked
 from carbonzeus_operator.account.model import (
+    LAST_STAGE,
     Account,
     Cell,
     Cursor,
@@ -189,6 +190,12 @@ def _settlement(stage: int, one: Settlement) -> SettlementState:
 
 def _settled_at(one: SettlementState) -> Settlement:
     vintage = one.vintage
+    if one.stage > LAST_STAGE:
+        raise InvalidSpec(
+            f"status.ledger.settlements of the report holds stage {one.stage}, which no operator wrote: restore the status"
+            " from a backup, or delete the report to begin a new account",
+            reason="LedgerUnreadable",
+        )
     return Settlement(
         energy_nj=int(one.energy_nanojoules),
         estimated_nj=int(one.estimated_nanojoules),

@@ -13,6 +13,9 @@ from enum import StrEnum
 
 from carbonzeus_operator.grid.series import Factor, Series, Signal
 
+LAST_STAGE = 3
+"""Stages of settlement: 0 the first, then one for each age at which it is settled again."""
+
 
 @dataclass(frozen=True, slots=True)
 class JobPod:
@@ -211,7 +214,7 @@ class Account:
     history: tuple[str, ...] = ()
     """The closed hours that may be settled again, as lines (see `history`), in time order."""
     settlements: Mapping[int, Settlement] = field(default_factory=dict)
-    """By stage: 0 is the first settlement, then one for each age at which it is settled again."""
+    """By stage."""
 
     @property
     def elapsed_s(self) -> float:

@@ -15,7 +15,7 @@ from carbonzeus_operator.account import history, lines
 from carbonzeus_operator.account.cells import from_us, to_us
 from carbonzeus_operator.account.intensity import carbon_pg, mean, to_ng
 from carbonzeus_operator.account.lines import DAY_US, Entry
-from carbonzeus_operator.account.model import Account, Grid, Settlement, State, Vintage
+from carbonzeus_operator.account.model import LAST_STAGE, Account, Grid, Settlement, State, Vintage
 from carbonzeus_operator.grid.series import Series, Signal
 
 AGES = (timedelta(days=7), timedelta(days=30), timedelta(days=95))
@@ -64,7 +64,7 @@ def resettle(account: Account, past: Series, span: Stretch) -> Account:
     if not due:
         return account
     revision = _Revision(account, past)
-    moved = [entry for line in due for entry in revision.entries(line, asked_us) if entry.stage < len(AGES)]
+    moved = [entry for line in due for entry in revision.entries(line, asked_us) if entry.stage < LAST_STAGE]
     return revision.done(history.bounded(lines.ordered([*kept, *lines.written(history.coarser(moved))])))
 
 

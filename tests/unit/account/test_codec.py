@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from carbonzeus_operator.account import Account, Cell, Cursor, JobPod, Settled, Span, State, decode, encode
-from carbonzeus_operator.account.model import Grid, Model, Settlement, Vintage
+from carbonzeus_operator.account import AGES, Account, Cell, Cursor, JobPod, Settled, Span, State, decode, encode
+from carbonzeus_operator.account.model import LAST_STAGE, Grid, Model, Settlement, Vintage
 from carbonzeus_operator.errors import InvalidSpec
 from carbonzeus_operator.grid.series import Factor, Signal
-from carbonzeus_operator.resources.ledger import MAX_CELLS, Ledger
+from carbonzeus_operator.resources.ledger import MAX_CELLS, Ledger, SettlementState
 from tests.unit.account.books import POD, T0, examples
 
 amounts = st.integers(0, 10**18)
@@ -149,6 +149,16 @@ def test_a_cell_that_somebody_edited_is_named(line: str):
         decode(Ledger(cells=(line,)))
     assert caught.value.reason == "LedgerUnreadable"
     assert repr(line) in str(caught.value)
+
+
+def test_a_stage_that_does_not_exist_is_named():
+    """A settlement that somebody made up is refused, instead of stopping the operator."""
+    made_up = SettlementState(
+        stage=4, energy_nanojoules="1", estimated_nanojoules="0", before_picograms="0", after_picograms="1"
+    )
+    with pytest.raises(InvalidSpec, match="holds stage 4, which no operator wrote"):
+        decode(Ledger(settlements=(made_up,)))
+    assert len(AGES) == LAST_STAGE
 
 
 def test_a_report_stays_far_below_what_etcd_takes():
