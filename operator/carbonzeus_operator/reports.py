@@ -68,7 +68,7 @@ def status_of(run: Run, decision: JobDecision, snapshot: Snapshot, rules: Rules)
             "factor": series.factor.value if series is not None else before.factor,
             "source": series.source if series is not None else before.source,
             "limit": _limit(decision, snapshot),
-            "plan": _plan(decision, now),
+            "plan": _plan(decision, before.plan, now),
             "slowdown": format_percent(behind) if behind is not None else None,
             "slowdown_bound": _bound(decision) or before.slowdown_bound,
             "intensity": _intensity(decision, snapshot),
@@ -209,11 +209,13 @@ def _bound_kept(run: Run, decision: JobDecision, rules: Rules) -> Finding | None
     )
 
 
-def _plan(decision: JobDecision, now: datetime) -> PlanStatus | None:
-    """The step in force and those to come."""
+def _plan(decision: JobDecision, told: PlanStatus | None, now: datetime) -> PlanStatus | None:
+    """The step in force and those to come. A plan is told once: that one of its steps has passed is no news."""
     if decision.state is ReportState.FINISHED or decision.active is None:
         return None
     plan, timeline = decision.active.plan, decision.active.timeline
+    if told is not None and told.made_at == plan.made_at:
+        return told
     begun = sum(1 for step in timeline if step.at <= now)
     ahead = timeline[max(begun - 1, 0) :][:MAX_PLAN_STEPS]
     credit_s = plan.knob.credit_s if isinstance(plan.knob, SlowdownKnob) else None
