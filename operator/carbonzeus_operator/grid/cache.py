@@ -17,6 +17,7 @@ from carbonzeus_operator.clock import utc_now
 from carbonzeus_operator.errors import CarbonzeusError, Unavailable
 from carbonzeus_operator.grid import keep
 from carbonzeus_operator.grid.check import checked
+from carbonzeus_operator.grid.fallback import Fallback
 from carbonzeus_operator.grid.part import Part
 from carbonzeus_operator.grid.provider import Provider
 from carbonzeus_operator.grid.series import Series, Signal
@@ -154,7 +155,9 @@ class GridCache:
 
     async def _ask(self, part: Part, since: datetime | None, ask: Callable[[], Awaitable[Series]]) -> None:
         if part.due is None and self.state_dir is not None and part.kind != "past":
-            part.good = await asyncio.to_thread(keep.read, self.state_dir, part.kind, part.zone, part.signal)
+            kept = await asyncio.to_thread(keep.read, self.state_dir, part.kind, part.zone, part.signal)
+            chain = self.provider
+            part.good = kept if kept is None or not isinstance(chain, Fallback) or chain.may_have_given(kept) else None
         self.calls += 1
         try:
             series = await self._answer(part, ask)

@@ -22,8 +22,8 @@ from carbonzeus_operator.grid.series import Factor, Series, Signal
 
 log = logging.getLogger(__name__)
 
-NOT_ITS_MATTER = frozenset({"InvalidZone", "UnsupportedSignal", "NoActual", "NoForecast", "GridDataRefused"})
-"""Reasons with which a source says that this zone, signal or kind of data is not among what it has: no failure of it."""
+NOT_ITS_MATTER = frozenset({"InvalidZone", "UnsupportedSignal", "NoActual", "NoForecast"})
+"""Reasons with which a source says, without asking anybody, that it has no such zone, signal or kind of data: no failure of it."""
 
 Kind = Literal["forecast", "actual"]
 Matter = tuple[str, Signal, Kind]
@@ -90,6 +90,11 @@ class Fallback:
     async def actual(self, zone: str, signal: Signal, start: datetime, end: datetime) -> Series:
         """Of the first source that answers."""
         return await self._first((zone, signal, "actual"), lambda one: one.actual(zone, signal, start, end))
+
+    def may_have_given(self, series: Series) -> bool:
+        """Whether it is of the factor that is used for its zone now, and not from before the sources were others."""
+        links = (link for link in self.links if link.serves(series.zone, series.signal))
+        return any(link.factor is series.factor for link in links)
 
     async def _first(self, matter: Matter, ask: Callable[[Provider], Awaitable[Series]]) -> Series:
         refusals: dict[str, CarbonzeusError] = {}

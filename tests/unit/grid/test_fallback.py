@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
 from carbonzeus_operator.errors import InvalidSpec, Unavailable
 from carbonzeus_operator.grid.breaker import State
+from carbonzeus_operator.grid.cache import GridCache
 from carbonzeus_operator.grid.fallback import Fallback, Link
 from carbonzeus_operator.grid.series import Factor, Signal
 from tests.unit.grid.chain import AWAY, MATTER, Chain, Stub
@@ -73,7 +75,7 @@ async def test_one_source_alone_speaks_for_itself(chain: Chain) -> None:
 # What is no failure, and what is one
 
 
-@pytest.mark.parametrize("reason", ["InvalidZone", "UnsupportedSignal", "NoActual", "GridDataRefused"])
+@pytest.mark.parametrize("reason", ["InvalidZone", "UnsupportedSignal", "NoActual", "NoForecast"])
 async def test_a_zone_that_the_first_does_not_have(chain: Chain, reason: str) -> None:
     """Is the second's, without a word, however often it is asked for."""
     chain.one.fails = InvalidSpec("no such zone", reason=reason)
@@ -85,10 +87,22 @@ async def test_a_zone_that_the_first_does_not_have(chain: Chain, reason: str) ->
     assert (first.calls, first.errors, first.breaker.state(chain.watch())) == (10, 0, State.CLOSED)
 
 
+async def test_a_question_that_the_first_refuses(chain: Chain) -> None:
+    """Is told, because its address or an option may be wrong; but the source is there, and asked for other zones."""
+    chain.one.fails = InvalidSpec("One refuses the forecast: 404", reason="GridDataRefused")
+    for _ in range(10):
+        series = await chain.ask()
+        assert series.source == "Two"
+        assert "One fails since 2026-11-24T12:00:00Z (One refuses the forecast: 404)" in series.warnings[0]
+    first = chain.fallback.links[0]
+    assert first.breaker is not None
+    assert (first.calls, first.errors, first.breaker.state(chain.watch())) == (10, 10, State.CLOSED)
+
+
 async def test_a_zone_that_nobody_has(chain: Chain) -> None:
     """Is for somebody to mend."""
     chain.one.fails = InvalidSpec("One has no such zone", reason="InvalidZone")
-    chain.two.fails = InvalidSpec("Two has no such zone", reason="GridDataRefused")
+    chain.two.fails = InvalidSpec("Two has no such zone", reason="InvalidZone")
     with pytest.raises(InvalidSpec, match="One has no such zone; Two has no such zone") as raised:
         await chain.ask()
     assert raised.value.reason == "InvalidZone"
@@ -172,6 +186,25 @@ def test_another_factor_is_refused_at_the_start(other: Link) -> None:
     with pytest.raises(InvalidSpec, match=message) as refused:
         Fallback([link("One", Factor.LIFECYCLE, zones={"DE"} if other.zones else None), other], Watch(), 60)
     assert refused.value.reason == "MixedFactors"
+
+
+async def test_what_was_kept_of_another_factor_is_not_used_after_a_change(tmp_path: Path) -> None:
+    """Of the same factor it is, whoever gave it."""
+    chain = Chain()
+    for fallback, used in (
+        (chain.fallback, True),
+        (Fallback([Link("Three", chain.one, Factor.DIRECT)], chain.watch, 60), False),
+    ):
+        chain.one.fails = None
+        first = GridCache(chain.fallback, tmp_path, 300, now=chain.watch)
+        await first.refresh({KEY: None})
+        await first.close()
+        chain.one.fails = chain.two.fails = AWAY
+        second = GridCache(fallback, tmp_path, 300, now=chain.watch)
+        await second.refresh({KEY: None})
+        view = second.views()[KEY]
+        assert ((view.forecast is not None), (view.actual is not None)) == (used, used)
+        await second.close()
 
 
 async def test_other_factors_side_by_side() -> None:
