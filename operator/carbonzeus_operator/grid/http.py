@@ -167,7 +167,9 @@ def _no_answer(reply: Reply, name: str, what: str, error: ValidationError) -> No
         wrong = "nothing"
     else:
         wrong = f"what is no JSON: {_clean(first['msg'])}"
-    raise Unavailable(f"{name} answered {what} with something else: {wrong}", retry_after_s=reply.retry_after_s)
+    # Pydantic's error quotes the answer, which may hold what no traceback should show.
+    message = f"{name} answered {what} with something else: {wrong}"
+    raise Unavailable(message, retry_after_s=reply.retry_after_s) from None
 
 
 def _said(body: bytes) -> str:
