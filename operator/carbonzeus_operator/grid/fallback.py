@@ -66,6 +66,10 @@ class Answering:
     since: datetime
 
 
+class _LeftAlone(Unavailable):
+    """It was not asked: its breaker is open."""
+
+
 class Fallback:
     """A `Provider` made of others.
 
@@ -80,8 +84,8 @@ class Fallback:
         """Who answered last."""
         self._now = now
         self._stale = timedelta(seconds=stale_s)
-        self._failing: dict[tuple[Matter, str], datetime] = {}
-        """Since when a link fails in a matter."""
+        self._failing: dict[tuple[Matter, str], tuple[datetime, str]] = {}
+        """Since when a link fails in a matter, and what it said last when it was asked."""
 
     async def forecast(self, zone: str, signal: Signal) -> Series:
         """Of the first source that has one which covers the present and is not stale, else the newest."""
@@ -178,15 +182,16 @@ class Fallback:
             raise Unavailable(f"the forecast of {link.name} for {zone} does not cover the present")
         return replace(series, source=link.name)
 
-    def _left_alone(self, link: Link, breaker: Breaker) -> Unavailable:
+    def _left_alone(self, link: Link, breaker: Breaker) -> _LeftAlone:
         message = f"{link.name} is left alone for a while: {breaker.why or 'it is being tried again'}"
-        return Unavailable(message, retry_after_s=breaker.wait_s(self._now()))
+        return _LeftAlone(message, retry_after_s=breaker.wait_s(self._now()))
 
     def _note(self, matter: Matter, name: str, error: CarbonzeusError) -> None:
-        if _its_failure(error):
-            self._failing.setdefault((matter, name), self._now())
-        else:
+        if not _its_failure(error):
             self._failing.pop((matter, name), None)
+            return
+        since, words = self._failing.get((matter, name), (self._now(), str(error)))
+        self._failing[matter, name] = since, words if isinstance(error, _LeftAlone) else str(error)
 
     def _answered(self, matter: Matter, name: str, series: Series, refusals: dict[str, CarbonzeusError]) -> Series:
         self._turn_to(matter, name)
@@ -207,8 +212,10 @@ class Fallback:
         self.answering[matter] = Answering(name, self._now())
 
     def _failure(self, matter: Matter, name: str, error: CarbonzeusError) -> str:
-        since = self._failing.get((matter, name))
-        return f"{name} fails since {since:%Y-%m-%dT%H:%M:%SZ} ({error})" if since is not None else str(error)
+        if (known := self._failing.get((matter, name))) is None:
+            return str(error)
+        since, words = known
+        return f"{name} fails since {since:%Y-%m-%dT%H:%M:%SZ} ({words})"
 
     def _nobody(self, matter: Matter, refusals: dict[str, CarbonzeusError]) -> CarbonzeusError:
         zone, signal, kind = matter
