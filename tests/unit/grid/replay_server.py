@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import ssl
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -103,11 +104,15 @@ async def _sent(request: web.Request, answer: Answer) -> web.StreamResponse:
 
 
 @asynccontextmanager
-async def replay_server() -> AsyncIterator[ReplayServer]:
-    """Runs one."""
+async def replay_server(tls: ssl.SSLContext | None = None) -> AsyncIterator[ReplayServer]:
+    """Runs one; over HTTPS with `tls`."""
     replay = ReplayServer()
     app = web.Application()
     app.router.add_route("*", "/{path:.*}", replay.handle)
-    async with TestServer(app) as server:
+    server = TestServer(app, scheme="https" if tls else "http")
+    await server.start_server(ssl=tls)
+    try:
         replay.url = str(server.make_url("")).rstrip("/")
         yield replay
+    finally:
+        await server.close()
