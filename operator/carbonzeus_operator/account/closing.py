@@ -100,37 +100,23 @@ class Closing:
         if grid is None:
             return
         models = [cell.models.get(product) for product in products]
+        references = [model.reference_nj if model is not None else 0 for model in models]
         state = cell.state if one.forced else State.FINAL
+        pue = pue_micro(self._terms)
         # Nothing is known of the time of its baseline either: both are valued when the source has them, or neither.
         unknown = state is State.UNKNOWN
-        here = Entry(
-            start_us=cell.start_us,
-            end_us=cell.end_us,
-            stage=0,
-            state=state,
-            pue_micro=pue_micro(self._terms),
-            grid=grid,
-            intensity_ngkwh=0 if unknown else cell.intensity_ngkwh,
-            energy_nj=cell.energy_nj,
-            host_nj=cell.host_nj,
-            baseline_nj=cell.fixed_nj + (cell.work_nj if unknown else 0),
-            constant_nj=cell.constant_nj,
-            reference_nj=tuple(model.reference_nj if model is not None else 0 for model in models),
-        )
-        yield from _parts(here, one.actual)
+        actual = one.actual if state is State.FINAL else None
+        intensity_ngkwh = 0 if unknown else cell.intensity_ngkwh
+        baseline_nj = cell.fixed_nj + (cell.work_nj if unknown else 0)
+        here = (cell.energy_nj, cell.host_nj, baseline_nj, cell.constant_nj, *references)
+        for span, value, (energy, host, baseline, constant, *parts) in _spread(
+            here, cell.start_us, cell.end_us, intensity_ngkwh, actual
+        ):
+            yield Entry(*span, 0, state, pue, grid, value, energy, host, baseline, constant, tuple(parts))
         if cell.work_nj and not unknown:
-            start_us, end_us = baseline_span(cell, one.lag_us)
-            work = Entry(
-                start_us=start_us,
-                end_us=max(end_us, start_us),
-                stage=0,
-                state=state,
-                pue_micro=here.pue_micro,
-                grid=grid,
-                intensity_ngkwh=cell.baseline_ngkwh,
-                baseline_nj=cell.work_nj,
-            )
-            yield from _parts(work, one.actual)
+            begin_us, end_us = baseline_span(cell, one.lag_us)
+            for span, value, (work_nj,) in _spread((cell.work_nj,), begin_us, end_us, cell.baseline_ngkwh, actual):
+                yield Entry(*span, 0, state, pue, grid, value, baseline_nj=work_nj)
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,32 +158,28 @@ def _intervals(actual: Series, start_us: int, end_us: int) -> Iterator[_Piece]:
             yield low, high, span, to_ng(interval.gco2_per_kwh)
 
 
-def _parts(whole: Entry, actual: Series | None) -> Iterator[Entry]:
-    """The entry, cut where the hours end and, where the actual settled it, into the source's intervals."""
-    if whole.state is State.FINAL and actual is not None:
-        pieces = list(_intervals(actual, whole.start_us, whole.end_us))
+def _spread(
+    amounts: tuple[int, ...], start_us: int, end_us: int, intensity_ngkwh: int, actual: Series | None
+) -> Iterator[tuple[tuple[int, int], int, tuple[int, ...]]]:
+    """The amounts by time over [start, end), as (span that is valued as one, its intensity, its amounts).
+
+    Cut where the hours end and, where an actual is given, into its intervals; without one all of it has `intensity_ngkwh`.
+    """
+    end_us = max(start_us, end_us)
+    if actual is not None:
+        pieces = list(_intervals(actual, start_us, end_us))
     else:
-        hours = _hours(whole.start_us, whole.end_us)
-        pieces = [(low, high, (low, max(high, low + 1)), whole.intensity_ngkwh) for low, high in hours]
+        hours = _hours(start_us, end_us)
+        pieces = [(low, high, (low, max(high, low + 1)), intensity_ngkwh) for low, high in hours]
     if len(pieces) == 1:
-        _, _, (start_us, end_us), intensity_ngkwh = pieces[0]
-        yield replace(whole, start_us=start_us, end_us=end_us, intensity_ngkwh=intensity_ngkwh)
+        _, _, span, value = pieces[0]
+        yield span, value, amounts
         return
-    length_us = whole.end_us - whole.start_us
-    for low, high, (start_us, end_us), intensity_ngkwh in pieces:
-        bounds = (low - whole.start_us, high - whole.start_us)
-
-        def part(total: int, bounds: tuple[int, int] = bounds) -> int:
-            return share(total, bounds[1], length_us) - share(total, bounds[0], length_us) if total else 0
-
-        yield replace(
-            whole,
-            start_us=start_us,
-            end_us=end_us,
-            intensity_ngkwh=intensity_ngkwh,
-            energy_nj=part(whole.energy_nj),
-            host_nj=part(whole.host_nj),
-            baseline_nj=part(whole.baseline_nj),
-            constant_nj=part(whole.constant_nj),
-            reference_nj=tuple(map(part, whole.reference_nj)),
+    length_us = end_us - start_us
+    for low, high, span, value in pieces:
+        begin_us, stop_us = low - start_us, high - start_us
+        yield (
+            span,
+            value,
+            tuple(share(total, stop_us, length_us) - share(total, begin_us, length_us) for total in amounts),
         )

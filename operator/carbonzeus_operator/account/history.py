@@ -19,6 +19,9 @@ MAX_CHARACTERS = 208 * 1024
 """A history longer than this loses its oldest lines: they stay as they were settled last."""
 
 
+_PLACE = {state: place for place, state in enumerate(lines.STATES)}
+
+
 def added(history: tuple[str, ...], entries: Sequence[Entry]) -> tuple[str, ...]:
     """The history with more in it. Only the days that it concerns are read and written."""
     if not entries:
@@ -94,18 +97,23 @@ def _in_time(entry: Entry) -> tuple[int, ...]:
 
 
 def _alike(entry: Entry) -> tuple[int, ...]:
-    hour, state = entry.start_us // HOUR_US, lines.STATES.index(entry.state)
-    return (hour, entry.stage, state, entry.pue_micro, entry.grid, entry.intensity_ngkwh)
+    hour = entry.start_us // HOUR_US
+    return (hour, entry.stage, _PLACE[entry.state], entry.pue_micro, entry.grid, entry.intensity_ngkwh)
 
 
 def _sum(one: Entry, other: Entry, end_us: int) -> Entry:
-    pairs = zip_longest(one.reference_nj, other.reference_nj, fillvalue=0)
-    return replace(
-        one,
-        end_us=end_us,
-        energy_nj=one.energy_nj + other.energy_nj,
-        host_nj=one.host_nj + other.host_nj,
-        baseline_nj=one.baseline_nj + other.baseline_nj,
-        constant_nj=one.constant_nj + other.constant_nj,
-        reference_nj=tuple(left + right for left, right in pairs),
+    references = tuple(left + right for left, right in zip_longest(one.reference_nj, other.reference_nj, fillvalue=0))
+    return Entry(
+        one.start_us,
+        end_us,
+        one.stage,
+        one.state,
+        one.pue_micro,
+        one.grid,
+        one.intensity_ngkwh,
+        one.energy_nj + other.energy_nj,
+        one.host_nj + other.host_nj,
+        one.baseline_nj + other.baseline_nj,
+        one.constant_nj + other.constant_nj,
+        references,
     )
