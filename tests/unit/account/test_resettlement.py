@@ -91,14 +91,6 @@ def test_a_revision_gives_what_its_data_would_have_given_at_once(terms: Terms):
     assert sums(revised) != sums(account_of(FIRST, terms=terms))
 
 
-def test_a_change_of_the_pue_does_not_reach_back():
-    """What was settled under 1.25 is revised under 1.25, whatever the policy says today."""
-    account = account_of(FIRST, terms=TERMS_WITH_HOST)
-    assert sums(resettle(stored(account), REVISED, SPAN)) == pytest.approx(
-        sums(account_of(REVISED, terms=TERMS_WITH_HOST)), rel=1e-12, abs=20
-    )
-
-
 def test_without_a_revision_nothing_changes():
     """To the picogram, at every stage; the report says that it was looked at, and forgets the hours after the last one."""
     account = account_of(FIRST)
