@@ -196,7 +196,8 @@ def _freshness(
     if problem is not None:
         return True, Finding("ForecastFresh", True, "LastGood", f"following the last good {issued}, since {problem}")
     if forecast.warnings:
-        return True, Finding("ForecastFresh", True, "Gaps", f"following the {issued}; {'; '.join(forecast.warnings)}")
+        reason = "Fallback" if forecast.stands_in else "Gaps"
+        return True, Finding("ForecastFresh", True, reason, f"following the {issued}; {'; '.join(forecast.warnings)}")
     return True, Finding("ForecastFresh", True, "Fresh", f"following the {issued}")
 
 

@@ -200,7 +200,7 @@ class Fallback:
             return series
         since = self.answering[matter].since
         told = f"{name} answers since {since:%Y-%m-%dT%H:%M:%SZ}, because {'; '.join(words)}"
-        return replace(series, warnings=(*series.warnings, told))
+        return replace(series, warnings=(*series.warnings, told), stands_in=True)
 
     def _turn_to(self, matter: Matter, name: str) -> None:
         zone, signal, kind = matter

@@ -53,6 +53,8 @@ class Series:
     """When its source revised it last, of actuals; None where the source does not say."""
     model: str = ""
     """The model or data set that it comes from, where the source names one, for the audit trail."""
+    stands_in: bool = False
+    """A provider that comes first in the list does not answer; a warning says which and since when."""
 
     def at(self, instant: datetime) -> Interval | None:
         """The interval that holds `instant`; None in a gap or outside."""

@@ -187,8 +187,8 @@ async def test_a_provider_that_is_away_for_a_day(day: Day) -> None:
     asked_before, began = len(day.first.asked), day.watch.now + timedelta(seconds=REFRESH_S)
     for _ in range(ROUNDS_A_DAY):
         decision = await day.round()
-        fresh, _, message = freshness(decision)
-        assert fresh
+        fresh, reason, message = freshness(decision)
+        assert (fresh, reason) == (True, "Fallback")
         assert decision.state is ReportState.ENFORCING
         assert "following the Second forecast for DE" in message
         since = f"{began:%Y-%m-%dT%H:%M:%SZ}"
