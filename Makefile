@@ -3,8 +3,9 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 BED ?= .bed
+SDK_VENV ?= $(VENV)/sdk
 
-.PHONY: help venv lock lint types generate bed-build bed-up bed-down demo test bench-plan bench-agent clean
+.PHONY: help venv lock lint types generate bed-build bed-up bed-down demo test bench-plan bench-agent bench-sdk test-sdk clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -51,6 +52,18 @@ bench-plan: venv  ## what the planner saves, on every published curve and record
 
 bench-agent: venv  ## what the node agent costs and how punctual it is, on emulated GPUs (four minutes)
 	$(BIN)/python -m benchmarks.bench_agent
+
+bench-sdk: venv  ## what it costs a training to count a step (half a minute)
+	$(BIN)/python -m benchmarks.sdk_overhead
+
+test-sdk: $(SDK_VENV)/.complete  ## real trainings of PyTorch, Hugging Face and Lightning that count their steps, without a GPU (installs 5 GB once)
+	PYTHONPATH=sdk $(SDK_VENV)/bin/python -m pytest --confcutdir=tests/unit/sdk \
+	  tests/unit/sdk/test_hf.py tests/unit/sdk/test_lightning.py tests/unit/sdk/test_ddp.py
+
+$(SDK_VENV)/.complete: tests/unit/sdk/requirements.txt
+	$(PYTHON) -m venv $(SDK_VENV)
+	$(SDK_VENV)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
+	touch $@
 
 clean:  ## remove the environment and caches of this checkout (not the bed's build cache)
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
