@@ -11,12 +11,15 @@ import time
 from collections.abc import Callable
 
 PATH = "/metrics"
+"""The only one there is."""
 CONNECTIONS = 16
 """So many at a time; one more, and the oldest goes."""
 WAITING = 64
 """So many more may wait to be let in."""
 REQUEST_BYTES = 8192
+"""A request that is longer gets no answer."""
 REQUEST_WITHIN_S = 5.0
+"""Nor does one that takes longer."""
 PAUSE_S = 0.02
 """After each answer: whoever asks without end gets no more than 50 a second, and the training its processor."""
 
@@ -48,7 +51,8 @@ class Endpoint:
             raise
 
     def close(self) -> None:
-        """Gives the port back."""
+        """Gives the port back. Who is waiting for an answer waits in vain."""
+        self._listener.close()
         with contextlib.suppress(OSError):
             self._waker.send(b".")
         self._thread.join(1.0)

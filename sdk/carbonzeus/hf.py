@@ -13,6 +13,7 @@ class CarbonzeusCallback(TrainerCallback):  # type: ignore[misc]
     """Counts optimizer steps: as many as `max_steps`, however many batches are accumulated for one."""
 
     def __init__(self, *, port: int = PORT) -> None:
+        """`port`: as of `Progress`."""
         self._port = port
         self._progress = Progress(port=port)
 

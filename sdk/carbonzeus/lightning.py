@@ -19,6 +19,7 @@ class CarbonzeusCallback(Callback):  # type: ignore[misc]
     """Counts optimizer steps, as `trainer.global_step` does, however many batches are accumulated for one."""
 
     def __init__(self, *, port: int = PORT) -> None:
+        """`port`: as of `Progress`."""
         self._progress = Progress(port=port)
         self._global_step = 0
 

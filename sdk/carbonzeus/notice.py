@@ -6,6 +6,7 @@ import logging
 import threading
 
 log = logging.getLogger("carbonzeus")
+"""The log of all that is said here."""
 
 _said = threading.Event()
 

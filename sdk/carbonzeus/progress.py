@@ -12,7 +12,9 @@ from carbonzeus.notice import log, warn
 from carbonzeus.rank import counts_here
 
 METRIC = "train_steps_total"
+"""The counter's name."""
 PORT = 9100
+"""Where it is served unless told otherwise."""
 
 
 class Progress:
@@ -35,7 +37,7 @@ class Progress:
         self._done = 0
         self._endpoint: Endpoint | None = None
         self._port = port
-        self._total_steps = total_steps if total_steps is not None and total_steps > 0 else None
+        self._total_steps = total_steps if isinstance(total_steps, int) and total_steps > 0 else None
 
     @property
     def annotation(self) -> str:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import http.client
 import socket
+import time
+from collections.abc import Callable
 
 from carbonzeus import Progress
 
@@ -27,6 +29,14 @@ def count_at(port: int, host: str = "127.0.0.1") -> int | None:
     name, value = line.split()
     assert name == "train_steps_total"
     return int(value)
+
+
+def eventually(condition: Callable[[], bool]) -> bool:
+    """Whether it comes true in the endpoint's thread, which tells its answer before it has put away everything."""
+    deadline_s = time.monotonic() + 10
+    while not condition() and time.monotonic() < deadline_s:
+        time.sleep(0.005)
+    return condition()
 
 
 def free_port() -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
@@ -24,8 +25,10 @@ def annotated(progress: Progress) -> tuple[ProgressSource, float | None]:
     return request.progress, request.total_progress
 
 
-@pytest.mark.parametrize(("total", "told"), [(90_000, 90_000), (None, None), (0, None), (-1, None)])
-def test_the_operator_understands_the_annotation(total: int | None, told: float | None) -> None:
+@pytest.mark.parametrize(
+    ("total", "told"), [(90_000, 90_000), (None, None), (0, None), (-1, None), (float("inf"), None), (2.5, None)]
+)
+def test_the_operator_understands_the_annotation(total: Any, told: float | None) -> None:
     """As it stands on the job. No total is said where none is known."""
     source, total_progress = annotated(Progress(total_steps=total))
     assert source == ProgressSource(port=9100, path="/metrics", metric="train_steps_total")

@@ -13,7 +13,7 @@ import pytest
 
 from carbonzeus import endpoint as module
 from carbonzeus.endpoint import CONNECTIONS, REQUEST_BYTES, Endpoint
-from tests.unit.sdk.asking import count_at
+from tests.unit.sdk.asking import count_at, eventually
 
 
 @pytest.fixture
@@ -131,7 +131,7 @@ def test_the_silent_keep_nobody_waiting(endpoint: Endpoint) -> None:
     silent = [connect(endpoint) for _ in range(CONNECTIONS + 3)]
     assert count_at(endpoint.port) == 5
     assert [said(one) for one in silent[:4]] == [b""] * 4
-    assert len(endpoint._requests) < CONNECTIONS
+    assert eventually(lambda: len(endpoint._requests) < CONNECTIONS)
     for one in silent:
         one.close()
 
@@ -153,7 +153,7 @@ def test_those_who_leave_are_forgotten(endpoint: Endpoint) -> None:
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")  # closed by a reset
         connection.close()
     assert count_at(endpoint.port) == 5
-    assert endpoint._requests == {}
+    assert eventually(lambda: not endpoint._requests)
 
 
 def test_it_closes_under_open_connections(endpoint: Endpoint) -> None:
