@@ -81,18 +81,17 @@ def played(bed: Cluster) -> Iterator[Played]:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_energy_is_the_truth_outside_of_gaps(played: Played, name: str) -> None:
-    """Within 0.1 %, and what a counter that moves ten times a second leaves open where a record begins or ends at a kill."""
+    """Within 0.1 %, and at each kill the counter's last step, which nobody read; a start waits until the counter moves."""
     records = played.records[name]
     gaps = [record for record in records if record.quality is Quality.GAP]
     truth = played.truth
     missed_mj = sum(truth.energy_mj(uuid=gap.gpu_uuid, start=gap.start, end=gap.end) for gap in gaps)
     true_mj = truth.energy_mj(job=played.scene.full(name)) - missed_mj
-    edges = len({record.gpu_uuid for record in records}) + 2 * len(gaps)
+    slack_mj = 0.001 * true_mj + EDGE_MJ * len({record.gpu_uuid for record in records})
     report = played.scene.report(name)
     assert report is not None
     assert report.energy_mj == total_mj(records)
-    # Each edge errs by itself, up or down.
-    assert report.energy_mj == pytest.approx(true_mj, abs=0.001 * true_mj + EDGE_MJ * edges**0.5)
+    assert -slack_mj - EDGE_MJ * len(gaps) <= report.energy_mj - true_mj <= slack_mj
 
 
 @pytest.mark.parametrize("name", NAMES)
