@@ -7,7 +7,7 @@
             train(batch)
             progress.step()
 
-`carbonzeus.hf` and `carbonzeus.lightning` do the same as callbacks of Hugging Face's and of Lightning's trainer.
+`carbonzeus.hf`, `carbonzeus.lightning` and `carbonzeus.pytorch_lightning` do the same as callbacks of trainers.
 """
 
 from carbonzeus.progress import Progress

@@ -50,7 +50,7 @@ def train():
         assert seen == list(range(1, 33)), seen
     dist.barrier()
     assert count_at(PORT) is None
-    print("rank", dist.get_rank(), "made", progress._done, "and was served:", bool(seen))
+    os.write(1, f"rank {dist.get_rank()} made {progress._done} and was served: {bool(seen)}\\n".encode())
 """
 MADE = {"rank 0 made 32 and was served: True", "rank 1 made 32 and was served: False"}
 
@@ -93,9 +93,9 @@ def torchrun() -> tuple[str, ...]:
     return (
         "-m",
         "torch.distributed.run",
-        "--nproc-per-node=2",
-        "--master-addr=127.0.0.1",
-        f"--master-port={free_port()}",
+        "--nproc_per_node=2",
+        "--master_addr=127.0.0.1",
+        f"--master_port={free_port()}",
     )
 
 
@@ -183,7 +183,7 @@ trainer = transformers.Trainer(Line(), arguments, train_dataset=data, callbacks=
 trainer.train()
 rank = int(os.environ["RANK"])
 assert Watcher.seen == (list(range(1, 33)) if rank == 0 else []), Watcher.seen
-print("rank", rank, "made", callback._progress._done, "and was served:", bool(Watcher.seen))
+os.write(1, f"rank {{rank}} made {{callback._progress._done}} and was served: {{bool(Watcher.seen)}}\\n".encode())
 """
     expect(run(tmp_path, *torchrun(), script=script))
 
@@ -213,7 +213,7 @@ class Line(pl.LightningModule):
     def on_train_end(self):
         done = next(c for c in self.trainer.callbacks if isinstance(c, CarbonzeusCallback))._progress._done
         assert self.seen == (list(range(32)) if self.global_rank == 0 else []), self.seen
-        print("rank", self.global_rank, "made", done, "and was served:", bool(self.seen), flush=True)
+        os.write(1, f"rank {{self.global_rank}} made {{done}} and was served: {{bool(self.seen)}}\\n".encode())
 
 if __name__ == "__main__":
     data = torch.utils.data.DataLoader(torch.arange(64.0).reshape(64, 1), batch_size=2)

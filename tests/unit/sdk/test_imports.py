@@ -14,7 +14,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[3]
 SDK = ROOT / "sdk" / "carbonzeus"
 FILES = sorted(SDK.glob("*.py"))
-FRAMEWORKS = {"hf.py": {"transformers"}, "lightning.py": {"lightning", "pytorch_lightning"}}
+FRAMEWORKS = {"hf.py": {"transformers"}, "lightning.py": {"lightning"}, "pytorch_lightning.py": {"pytorch_lightning"}}
 OLDEST = (3, 9)
 VERSIONS = [f"3.{minor}" for minor in range(9, 15)]
 

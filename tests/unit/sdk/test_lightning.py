@@ -12,7 +12,6 @@ torch = pytest.importorskip("torch", reason="PyTorch is not installed: see `make
 pytest.importorskip("lightning", reason="lightning is not installed: see `make test-sdk`")
 
 from carbonzeus import Progress  # noqa: E402 - only where there is something to call back
-from carbonzeus.lightning import CarbonzeusCallback  # noqa: E402
 from tests.unit.sdk.asking import count_at, free_port  # noqa: E402
 
 pytestmark = pytest.mark.filterwarnings("default")  # theirs
@@ -22,6 +21,12 @@ pytestmark = pytest.mark.filterwarnings("default")  # theirs
 def pl(request: pytest.FixtureRequest) -> Any:
     """Lightning under its two names."""
     return importlib.import_module(request.param)
+
+
+def callback_of(pl: Any, port: int) -> Any:
+    """Ours for that package."""
+    name = "carbonzeus.lightning" if pl.__name__ == "lightning.pytorch" else "carbonzeus.pytorch_lightning"
+    return importlib.import_module(name).CarbonzeusCallback(port=port)
 
 
 def model(pl: Any, port: int, fail_at: int | None = None) -> Any:
@@ -50,7 +55,7 @@ def data() -> Any:
     return torch.utils.data.DataLoader(torch.arange(48.0).reshape(48, 1), batch_size=2, num_workers=2)
 
 
-def trainer(pl: Any, folder: Path, callback: CarbonzeusCallback, **settings: Any) -> Any:
+def trainer(pl: Any, folder: Path, callback: Any, **settings: Any) -> Any:
     """4 batches a step: 6 steps an epoch, for two epochs."""
     return pl.Trainer(
         accelerator="cpu",
@@ -68,7 +73,7 @@ def trainer(pl: Any, folder: Path, callback: CarbonzeusCallback, **settings: Any
 def test_optimizer_steps_are_counted(pl: Any, tmp_path: Path) -> None:
     """Not batches; while they are made, and not afterwards."""
     port = free_port()
-    callback = CarbonzeusCallback(port=port)
+    callback = callback_of(pl, port)
     line = model(pl, port)
     one = trainer(pl, tmp_path, callback, enable_checkpointing=False)
     one.fit(line, data())
@@ -80,7 +85,7 @@ def test_optimizer_steps_are_counted(pl: Any, tmp_path: Path) -> None:
 def test_what_the_checkpoint_has_is_not_counted_again(pl: Any, tmp_path: Path) -> None:
     """A training that goes on counts from 0."""
     port = free_port()
-    one = trainer(pl, tmp_path, CarbonzeusCallback(port=port))
+    one = trainer(pl, tmp_path, callback_of(pl, port))
     one.fit(model(pl, port), data())
     one.save_checkpoint(tmp_path / "here.ckpt")
     line = model(pl, port)
@@ -88,7 +93,7 @@ def test_what_the_checkpoint_has_is_not_counted_again(pl: Any, tmp_path: Path) -
         accelerator="cpu",
         max_epochs=3,
         accumulate_grad_batches=4,
-        callbacks=[CarbonzeusCallback(port=port)],
+        callbacks=[callback_of(pl, port)],
         logger=False,
         enable_progress_bar=False,
         enable_checkpointing=False,
@@ -103,7 +108,7 @@ def test_a_failed_training_is_over(pl: Any, tmp_path: Path) -> None:
     """The error is the training's own, and the port is free."""
     port = free_port()
     with pytest.raises(LookupError, match="of the training"):
-        trainer(pl, tmp_path, CarbonzeusCallback(port=port)).fit(model(pl, port, fail_at=3), data())
+        trainer(pl, tmp_path, callback_of(pl, port)).fit(model(pl, port, fail_at=3), data())
     assert count_at(port) is None
     assert Progress._served is None
 
@@ -133,7 +138,7 @@ def test_steps_of_several_optimizers_count(pl: Any, tmp_path: Path) -> None:
     pl.Trainer(
         accelerator="cpu",
         max_epochs=1,
-        callbacks=[CarbonzeusCallback(port=port)],
+        callbacks=[callback_of(pl, port)],
         logger=False,
         enable_progress_bar=False,
         enable_checkpointing=False,
