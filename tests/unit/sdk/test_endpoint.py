@@ -126,8 +126,9 @@ def test_a_request_without_end_is_cut_off(endpoint: Endpoint) -> None:
     assert count_at(endpoint.port) == 5
 
 
-def test_the_silent_keep_nobody_waiting(endpoint: Endpoint) -> None:
+def test_the_silent_keep_nobody_waiting(endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch) -> None:
     """They wait for nothing themselves: a newer one takes the place of the oldest."""
+    monkeypatch.setattr(module, "REQUEST_WITHIN_S", 3600.0)
     silent = [connect(endpoint) for _ in range(CONNECTIONS + 3)]
     assert count_at(endpoint.port) == 5
     assert [said(one) for one in silent[:4]] == [b""] * 4
