@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 BED ?= .bed
 SDK_VENV ?= $(VENV)/sdk
 
-.PHONY: help venv lock lint types generate bed-build bed-up bed-down demo test bench-plan bench-agent bench-sdk test-sdk clean
+.PHONY: help venv lock lint types generate bed-build bed-up bed-down demo test bench-plan bench-learn bench-agent bench-sdk test-sdk clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -49,6 +49,9 @@ test: lint types bed-build  ## everything: lint, types, unit, property, API and 
 
 bench-plan: venv  ## what the planner saves, on every published curve and recorded grid, into docs/ (some minutes, needs ../shared/data)
 	$(BIN)/python -m benchmarks.bench_plan
+
+bench-learn: venv  ## what it costs not to know a curve, on every published one, into docs/ (some minutes, needs ../shared/data)
+	$(BIN)/python -m benchmarks.bench_learn
 
 bench-agent: venv  ## what the node agent costs and how punctual it is, on emulated GPUs (four minutes)
 	$(BIN)/python -m benchmarks.bench_agent

@@ -17,9 +17,11 @@ from rich.progress import Progress
 from carbonzeus_cli.simulate import curve_file, document, example, table
 from carbonzeus_cli.simulate.history import Forecast, History
 from carbonzeus_cli.simulate.job import Job
+from carbonzeus_cli.simulate.learning import Learning, Lesson
 from carbonzeus_cli.simulate.options import Options
 from carbonzeus_cli.simulate.study import Study, solver_installed
 from carbonzeus_cli.simulate.summary import Summary
+from carbonzeus_cli.simulate.truth import Traits
 from carbonzeus_operator.errors import InvalidSpec
 from carbonzeus_operator.grid import csvfile
 from carbonzeus_operator.plan.curve import Curve
@@ -43,6 +45,8 @@ class Report:
     summary: Summary
     notes: tuple[str, ...]
     """What a reader should know about the inputs."""
+    lesson: Lesson | None = None
+    """What the first start taught; None where the curve is known."""
 
 
 def run(options: Options) -> None:
@@ -75,7 +79,8 @@ def _simulated(options: Options) -> Report:
         rules=replace(Rules(), grace_s=options.grace_s, replan=options.replan),
     )
     starts = history.starts(options.start, options.every, job.longest)
-    study = Study(job, history.actual, history.feed(job.rules.horizon), solver_installed())
+    learning = Learning(options.product, Traits(noise=options.noise)) if options.learned else None
+    study = Study(job, history.actual, history.feed(job.rules.horizon), solver_installed(), learning)
     with _progress() as progress:
         runs = list(progress.track(study.all_runs(starts), total=len(starts), description="simulating"))
     return Report(
@@ -86,6 +91,7 @@ def _simulated(options: Options) -> Report:
         starts=tuple(starts),
         summary=Summary.of(runs, bounded=job.slowdown is not None),
         notes=(*curve_notes, *_notes(history)),
+        lesson=study.lessons(starts[0])[0] if learning is not None else None,
     )
 
 

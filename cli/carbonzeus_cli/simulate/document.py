@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from carbonzeus_cli.simulate.study import POLICIES
+from carbonzeus_cli.simulate.learning import Lesson, learned_points
+from carbonzeus_cli.simulate.study import LEARNED, POLICIES
 from carbonzeus_cli.simulate.summary import Row
 
 if TYPE_CHECKING:
@@ -25,6 +27,8 @@ def of(report: Report) -> str:
         "worst_vs_static_pp": summary.worst_vs_static_pp,
         "notes": list(report.notes),
     }
+    if report.lesson is not None:
+        found["learned"] = _learned(report, report.lesson)
     return json.dumps(found, indent=2, allow_nan=False)
 
 
@@ -45,6 +49,34 @@ def _inputs(report: Report) -> dict[str, Any]:
         "pue": options.pue,
         "grace_s": options.grace_s,
         "replan_s": options.replan.total_seconds(),
+    }
+
+
+def _learned(report: Report, lesson: Lesson) -> dict[str, Any]:
+    """Means over the starts; the points are those of the first."""
+    summary = report.summary
+    runs = {
+        name: {
+            **_row(summary.rows[policy]),
+            "of_known_curve": summary.of_known(policy),
+            "profiling_s": summary.rows[policy].profiling_s,
+        }
+        for name, policy in zip(("first_run", "second_run"), LEARNED, strict=True)
+    }
+    return {
+        "product": report.options.product,
+        "noise": report.options.noise,
+        **runs,
+        "points": [asdict(point) for point in learned_points(report.study.job.curve, lesson.learner)],
+        "windows": [
+            {
+                "begin_s": taken.begin_s,
+                "limit_w": taken.window.limit_w,
+                "seconds": taken.window.seconds,
+                "why": taken.window.why.value,
+            }
+            for taken in lesson.windows
+        ],
     }
 
 

@@ -28,7 +28,7 @@ class Moment:
 
 
 @dataclass(slots=True)
-class _Progress:
+class Progress:
     """What has been run so far."""
 
     edges_s: list[float] = field(default_factory=lambda: [0.0])
@@ -60,7 +60,7 @@ def simulate(job: Job, feed: Feed, start: datetime, moments: list[Moment] | None
     What the curve says comes true, and the meter tells it without delay: the credit is measured, the forecast is what `feed` gives.
     """
     course, rules = job.course, job.rules
-    progress, active, now = _Progress(), None, start
+    progress, active, now = Progress(), None, start
     while progress.work_s < job.work_s - 1e-6:
         measured = Measured(progress.elapsed_s, progress.work_s, now)
         before, active = active, follow(active, measured, course, feed.at(now), rules, now, fresh=True)
@@ -69,7 +69,7 @@ def simulate(job: Job, feed: Feed, start: datetime, moments: list[Moment] | None
         due = active.plan.made_at + rules.replan
         issue = feed.next_issue(now)
         until = due if issue is None else min(due, issue)
-        for begin, end, step in _in_force(active, now, until):
+        for begin, end, step in in_force(active, now, until):
             # Until the first plan begins, nobody has touched the limit.
             limit_w = step.limits_w[job.product] if step is not None else job.curve.highest.limit_w
             r = step.r if step is not None else job.whole.top_r
@@ -78,7 +78,7 @@ def simulate(job: Job, feed: Feed, start: datetime, moments: list[Moment] | None
     return Trace(np.array(progress.edges_s), np.array(progress.r), np.array(progress.watts))
 
 
-def _in_force(
+def in_force(
     active: ActivePlan, start: datetime, end: datetime
 ) -> Iterator[tuple[datetime, datetime, PlanStep | None]]:
     """The steps in force over [start, end); None before the first."""

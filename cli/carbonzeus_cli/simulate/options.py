@@ -22,15 +22,17 @@ Without files it simulates a published curve (ResNet-50 on an A40) on a recorded
 
 EXAMPLES = """\
 files:
-  --curve      power_limit_w,average_power_w,throughput         one row a power limit; throughput in any unit
-  --intensity  start_utc,gco2_per_kwh                           one row an interval, or
-               issued_utc,start_utc,forecast_gco2eq_kwh,actual_gco2eq_kwh   forecasts as they were issued
+  --curve, --truth   power_limit_w,average_power_w,throughput         one row a power limit; throughput in any unit
+  --intensity        start_utc,gco2_per_kwh                           one row an interval, or
+                     issued_utc,start_utc,forecast_gco2eq_kwh,actual_gco2eq_kwh   forecasts as they were issued
 
 examples:
   {prog}
   {prog} --curve my-gpu.csv --intensity my-zone.csv --slowdown 5% --every 24h
   {prog} --intensity my-zone.csv --forecast yesterday --length known --plot savings.png
+  {prog} --curve learned --truth my-gpu.csv --hours 24
 """
+LEARNED = "learned"
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 
 
@@ -39,6 +41,13 @@ class Options:
     """What was asked for."""
 
     curve: Path | None
+    """The curve that is true, and known unless `learned`."""
+    learned: bool
+    """Whether the planner has to measure the curve while the job trains."""
+    product: str
+    """The GPU product, for what to expect before anything is measured."""
+    noise: float
+    """Of a window of a minute, as a share."""
     intensity: Path | None
     forecast: Forecast
     slowdown: float | None
@@ -63,8 +72,22 @@ class Options:
         """From what argparse read."""
         weighted = given.carbon_weight is not None
         slowdown = given.slowdown if given.slowdown is not None else 0.03
+        learned = str(given.curve) == LEARNED
+        if learned and weighted:
+            raise InvalidSpec(
+                "--curve learned needs a bound to measure within: give --slowdown instead of --carbon-weight",
+                reason="InvalidOption",
+            )
+        if given.truth is not None and not learned:
+            raise InvalidSpec(
+                "--truth is what a learned curve is compared with: say --curve learned, or give the file as --curve",
+                reason="InvalidOption",
+            )
         return cls(
-            curve=given.curve,
+            curve=given.truth if learned else given.curve,
+            learned=learned,
+            product=given.product or ("NVIDIA A40" if given.truth is None else "GPU"),
+            noise=given.noise,
             intensity=given.intensity,
             forecast=Forecast(given.forecast),
             slowdown=None if weighted else slowdown,
@@ -92,7 +115,18 @@ def add_to(parser: ArgumentParser) -> None:
     parser.description = DESCRIPTION
     parser.epilog = EXAMPLES.format(prog=parser.prog)
     data = parser.add_argument_group("data")
-    data.add_argument("--curve", metavar="FILE.csv", type=Path, help="the GPU's power curve for this training")
+    data.add_argument(
+        "--curve",
+        metavar="FILE.csv",
+        type=Path,
+        help="the GPU's power curve for this training; or `learned`: nobody knows it, it is measured while the job trains",
+    )
+    data.add_argument(
+        "--truth",
+        metavar="FILE.csv",
+        type=Path,
+        help="with --curve learned: the curve as it really is (the built-in example)",
+    )
     data.add_argument("--intensity", metavar="FILE.csv", type=Path, help="the grid's carbon intensity")
     data.add_argument(
         "--forecast",
@@ -124,6 +158,18 @@ def add_to(parser: ArgumentParser) -> None:
         help="whether the planner knows when the job will end (unknown)",
     )
     job.add_argument("--gpus", type=_whole, default=1, help="how many GPUs the job has (1)")
+    job.add_argument(
+        "--product",
+        metavar="NAME",
+        help="the GPU, as nvidia-smi names it: where --curve learned begins (that of the example)",
+    )
+    job.add_argument(
+        "--noise",
+        metavar="PERCENT",
+        type=_noise,
+        default=0.0005,
+        help="with --curve learned: how much the speed in one minute differs from that in another, all else equal (0.05%%)",
+    )
     site = parser.add_argument_group("policy and site")
     site.add_argument(
         "--reference-limit", metavar="WATTS", type=_number(1, 10_000), help="the limit before (the curve's highest)"
@@ -159,6 +205,13 @@ def _slowdown(text: str) -> float:
         return parse_percent(text)
     except InvalidSpec:
         raise ArgumentTypeError(f"{text!r} is no percentage from 0% to 100% with its sign, such as 3%") from None
+
+
+def _noise(text: str) -> float:
+    try:
+        return parse_percent(text)
+    except InvalidSpec:
+        raise ArgumentTypeError(f"{text!r} is no percentage from 0% to 100% with its sign, such as 0.1%") from None
 
 
 def _number(low: float, high: float) -> Callable[[str], float]:

@@ -55,9 +55,13 @@ class Run:
     """Elapsed over work, less one."""
     most_behind_s: float
     """How far it was behind the bound's slowdown at its worst moment [s of work]: the bound allows the grace."""
+    profiling_s: float = 0.0
+    """The time spent measuring the curve [s]; 0 where it is known."""
 
     @classmethod
-    def of(cls, trace: Trace, actual: Actual, start: datetime, work_s: float, bound: Bound) -> Run:
+    def of(
+        cls, trace: Trace, actual: Actual, start: datetime, work_s: float, bound: Bound, profiling_s: float = 0.0
+    ) -> Run:
         """The figures of a trace."""
         done = trace.until_done(work_s)
         elapsed_s = float(done.edges_s[-1])
@@ -68,4 +72,5 @@ class Run:
             hours=elapsed_s / 3600,
             slowdown=elapsed_s / work_s - 1,
             most_behind_s=done.most_behind_s(bound),
+            profiling_s=profiling_s,
         )

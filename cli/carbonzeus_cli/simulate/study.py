@@ -13,6 +13,7 @@ from datetime import datetime
 from carbonzeus_cli.simulate.actual import Actual
 from carbonzeus_cli.simulate.feed import Feed, Perfect
 from carbonzeus_cli.simulate.job import Bound, Job
+from carbonzeus_cli.simulate.learning import Learning, Lesson
 from carbonzeus_cli.simulate.loop import simulate
 from carbonzeus_cli.simulate.rivals import at_constant, at_default, by_eq6
 from carbonzeus_cli.simulate.run import Run, Trace
@@ -20,6 +21,9 @@ from carbonzeus_cli.simulate.run import Run, Trace
 POLICIES = ("default", "static", "eq6", "eq6_anytime", "ours", "ours_perfect", "optimum_anytime", "optimum_end")
 INLINE = 2
 """Up to so many starts are not worth further processes."""
+
+LEARNED = ("learned", "learned_again")
+"""The same with a curve that nobody knows: in a first run, and in the next of the same workload."""
 
 Runs = Mapping[str, Run]
 """The runs from one start, by policy."""
@@ -33,6 +37,13 @@ class Study:
     actual: Actual
     feed: Feed
     with_optimum: bool
+    learning: Learning | None = None
+    """How the curve is learned; None: it is known."""
+
+    def lessons(self, start: datetime) -> tuple[Lesson, Lesson]:
+        """A first run of a workload from one start, and its next, from the same."""
+        assert self.learning is not None
+        return self.learning.runs(self.job, self.feed, start)
 
     def bound_of(self, ours: Trace) -> Bound:
         """What all are held to: the job's bound; under a carbonWeight the time that ours took, its late first plan as grace."""
@@ -70,7 +81,12 @@ class Study:
     def runs(self, start: datetime) -> Runs:
         """The figures of all policies from one start."""
         bound, traces = self.traces(start)
-        return {policy: Run.of(trace, self.actual, start, self.job.work_s, bound) for policy, trace in traces.items()}
+        work_s = self.job.work_s
+        runs = {policy: Run.of(trace, self.actual, start, work_s, bound) for policy, trace in traces.items()}
+        if self.learning is not None:
+            for policy, lesson in zip(LEARNED, self.lessons(start), strict=True):
+                runs[policy] = Run.of(lesson.trace, self.actual, start, work_s, bound, lesson.profiling_s)
+        return runs
 
     def all_runs(self, starts: Sequence[datetime]) -> Iterator[Runs]:
         """From each start, in order; on all processors where there are many."""

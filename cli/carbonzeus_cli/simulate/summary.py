@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from statistics import fmean
 
 from carbonzeus_cli.simulate.run import Run
-from carbonzeus_cli.simulate.study import POLICIES, Runs
+from carbonzeus_cli.simulate.study import LEARNED, POLICIES, Runs
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +39,10 @@ class Row:
         return fmean(run.slowdown for run in self.runs)
 
     @property
+    def profiling_s(self) -> float:
+        return fmean(run.profiling_s for run in self.runs)
+
+    @property
     def most_behind_s(self) -> float:
         """The worst moment of all runs."""
         return max(run.most_behind_s for run in self.runs)
@@ -58,7 +62,7 @@ class Summary:
     def of(cls, runs: Sequence[Runs], *, bounded: bool) -> Summary:
         """Sums up the runs of all starts, at least one."""
         rows = {}
-        for policy in POLICIES:
+        for policy in (*POLICIES, *LEARNED):
             if policy not in runs[0]:
                 continue
             own = tuple(one[policy] for one in runs)
@@ -83,6 +87,11 @@ class Summary:
         """How many points of the default's carbon ours saved more than the best constant limit, in the worst run."""
         pairs = zip(self.rows["ours"].saved_by_run, self.rows["static"].saved_by_run, strict=True)
         return 100 * min(ours - static for ours, static in pairs)
+
+    def of_known(self, policy: str) -> float | None:
+        """What a policy that learns the curve saves, as a share of ours with the curve known; None where that is nothing."""
+        known = self.rows["ours"].saved
+        return self.rows[policy].saved / known if known > 1e-6 else None
 
     @property
     def of_optimum(self) -> float | None:

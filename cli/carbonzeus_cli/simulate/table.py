@@ -9,7 +9,9 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from carbonzeus_cli.simulate.learning import Lesson, learned_points
 from carbonzeus_cli.simulate.rivals import constant_r
+from carbonzeus_cli.simulate.study import LEARNED
 from carbonzeus_cli.simulate.summary import Row
 
 if TYPE_CHECKING:
@@ -73,6 +75,8 @@ def _names(report: Report) -> dict[str, str]:
         "ours_perfect": "carbonzeus with perfect foresight",
         "optimum_anytime": "optimum, never behind",
         "optimum_end": "optimum in the same time",
+        "learned": "carbonzeus, learning the curve",
+        "learned_again": "carbonzeus, in the next run of it",
     }
     if job.slowdown is None:
         return names
@@ -113,6 +117,8 @@ def _findings(report: Report) -> list[str]:
     how = "within the bound" if job.slowdown is not None else "in the same time"
     if summary.of_optimum is not None:
         lines.append(f"It reaches {100 * summary.of_optimum:.2f} % of what could be saved {how} with everything known.")
+    if report.lesson is not None:
+        lines += _lessons(report, report.lesson)
     grace_s = job.bound.grace_s
     broken = [
         name
@@ -122,3 +128,20 @@ def _findings(report: Report) -> list[str]:
     if job.slowdown is not None and broken:
         lines.append(f"More than {grace_s:g} s behind the bound at some moment: {'; '.join(broken)}.")
     return lines
+
+
+def _lessons(report: Report, lesson: Lesson) -> list[str]:
+    """What learning the curve costs, and what was learned."""
+    rows = report.summary.rows
+    said = []
+    for policy, which in zip(LEARNED, ("Learning the curve", "The next run of the same workload"), strict=True):
+        share = report.summary.of_known(policy)
+        kept = f"{100 * share:.2f} % of the savings with the known curve" if share is not None else "nothing"
+        said.append(f"{which} saves {kept}, after {rows[policy].profiling_s / 60:.0f} minutes of measuring.")
+    points = learned_points(report.study.job.curve, lesson.learner)
+    told = ", ".join(
+        f"{point.limit_w:g} W {point.r:.4f} ({point.r_low:.4f} to {point.r_high:.4f}; true {point.true_r:.4f})"
+        for point in points
+        if point.known
+    )
+    return [*said, f"Learned in the first run, speed relative to the reference limit: {told}."]

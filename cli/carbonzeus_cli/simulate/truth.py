@@ -1,0 +1,84 @@
+"""A job as it really is, and what its energy records say of it: noise, a counter's grain, evaluations, a job that wanders."""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from carbonzeus_operator.plan.curve import Curve
+from carbonzeus_operator.plan.estimator_windows import Observation
+
+RECORD_S = 60.0
+"""A record ends at least so often."""
+
+
+@dataclass(frozen=True, slots=True)
+class Traits:
+    """What makes a job hard to measure."""
+
+    noise: float = 0.001
+    """The standard deviation of ln rate in a window of a minute."""
+    wander: float = 0.001
+    """By how much the job's own speed wanders in an hour, whatever its limit (a standard deviation of ln rate)."""
+    steps_per_s: float = 5.0
+    """At the reference limit. Steps are counted whole."""
+    counts: float = 1.0
+    """What is counted goes with r to this power: above 1 it is something that bounds the throughput from below, a clock for one."""
+    warm_up_s: float = 60.0
+    """So long it is slower in the beginning, whatever its limit."""
+    evaluates_every_s: float = 3600.0
+    evaluates_s: float = 60.0
+    """So long it counts no steps; it is slowed by a limit as always."""
+
+
+@dataclass(slots=True)
+class Meter:
+    """What is measured of one run. Windows are asked for in order of time, end to end."""
+
+    curve: Curve
+    """The truth."""
+    traits: Traits
+    rng: random.Random
+    at_s: float = 0.0
+    _log_speed: float = 0.0
+    _steps: float = 0.0
+    """Done so far; the counter shows whole ones."""
+    _phase_s: float = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._phase_s = self.rng.uniform(0.3, 1.0) * self.traits.evaluates_every_s
+
+    def held(self, seconds: float, limit_w: float) -> Iterator[Observation]:
+        """The records of the next seconds at a limit."""
+        end_s = self.at_s + seconds
+        while self.at_s < end_s - 1e-6:
+            begin_s = self.at_s
+            until_s = min(end_s, (begin_s // RECORD_S + 1) * RECORD_S)
+            yield self._record(begin_s, until_s, limit_w)
+            self.at_s = until_s
+
+    def _record(self, begin_s: float, end_s: float, limit_w: float) -> Observation:
+        traits, seconds = self.traits, end_s - begin_s
+        average_w, r = self.curve.at(limit_w)
+        self._log_speed += self.rng.gauss(0, traits.wander * math.sqrt(seconds / 3600))
+        noise = self.rng.gauss(0, traits.noise * math.sqrt(60 / max(seconds, 1.0)))
+        training_s = seconds - self._evaluating_s(begin_s, end_s)
+        if begin_s < traits.warm_up_s:
+            training_s -= 0.2 * (min(end_s, traits.warm_up_s) - begin_s)
+        before = math.floor(self._steps)
+        self._steps += traits.steps_per_s * r**traits.counts * math.exp(self._log_speed + noise) * max(training_s, 0.0)
+        return Observation(begin_s, seconds, limit_w, average_w, float(math.floor(self._steps) - before))
+
+    def _evaluating_s(self, begin_s: float, end_s: float) -> float:
+        """How much of [begin, end) the job evaluates."""
+        every_s, length_s = self.traits.evaluates_every_s, self.traits.evaluates_s
+        if length_s <= 0:
+            return 0.0
+        first = math.floor((begin_s - self._phase_s - length_s) / every_s)
+        total_s = 0.0
+        for number in range(first, math.ceil((end_s - self._phase_s) / every_s) + 1):
+            start_s = self._phase_s + number * every_s
+            total_s += max(min(end_s, start_s + length_s) - max(begin_s, start_s), 0.0)
+        return total_s

@@ -1,0 +1,289 @@
+"""A job's curve, learned while it trains: from energy records to a curve to plan with and one to keep the bound with. Pure.
+
+    learner = Learner.begin(Prior.of("NVIDIA A40", 300, 150))
+    learner = learner.observe(Observation(at, seconds=60, limit_w=300, average_w=244, steps=1200))
+    learner.curve       what to plan with: the likeliest
+    learner.safe        what to count work with: what the speed at each limit is at least
+    learner.work_s      the work done at least [s at the reference limit]: every second so far, at the safe speed as known NOW
+    learner.r_error     by how much `curve` may overstate the throughput, until the next measurement
+
+`steps` may be anything whose ratio to the reference limit bounds the throughput from below. For a job that reports no progress that
+is the lower of its SM and memory clocks: what does not depend on the clock does not slow down.
+
+What it takes for granted: noise of windows has no memory; r is the same in all phases that count steps until it is seen to change.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from carbonzeus_operator.plan.curve import Curve, Point, isotonic
+from carbonzeus_operator.plan.estimator_filter import Belief
+from carbonzeus_operator.plan.estimator_memory import Lesson, Memory
+from carbonzeus_operator.plan.estimator_noise import Noise
+from carbonzeus_operator.plan.estimator_shape import concave
+from carbonzeus_operator.plan.estimator_windows import MANY, STRANGE, Observation, check, log_rate, trusted_windows
+from carbonzeus_operator.plan.prior import STEEPEST, Prior
+
+Floats = NDArray[np.float64]
+
+WARM_UP_S = 120.0
+"""What a job does in its first seconds teaches nothing."""
+SHORTEST_S = 10.0
+"""Nor does a shorter window: the limit has hardly settled."""
+CONFIDENCE = 3.0
+"""`safe` lies so many standard deviations below what is likeliest."""
+USABLE = 0.01
+"""A level whose r is known to this share (at `CONFIDENCE`) may be planned with."""
+CHANGED = 3
+"""So many strange windows in a row that agree with each other: the job has changed."""
+DOUBT = 0.2
+"""How much of the prior's doubt comes back when a job has changed."""
+SAME = 0.02
+"""A watt of limit tells levels that draw the same apart by so many watts."""
+CLEARLY = 2.0
+"""So many standard deviations, and a curve need not bend down."""
+NEXT_RUN = 0.0005
+"""And for the next run of a workload."""
+
+
+@dataclass(frozen=True, slots=True)
+class Level:
+    """What was measured at one level."""
+
+    seconds: float = 0.0
+    """Of the windows learned from."""
+    joules: float = 0.0
+
+    @property
+    def average_w(self) -> float:
+        return self.joules / self.seconds if self.seconds > 0 else math.nan
+
+
+@dataclass(frozen=True)
+class Learner:
+    """What is known of one job (one workload on one GPU product). `observe` gives the next one."""
+
+    memory: Memory
+    levels: Mapping[float, Level] = field(default_factory=dict)
+    """By limit [W]: the reference limit and the levels of the prior, as far as there were windows at them."""
+    held_s: Mapping[float, float] = field(default_factory=dict)
+    """By limit [W], how long it was held since `banked_s` [s]: every second, learned from or not."""
+    banked_s: float = 0.0
+    """Work of the time before the job last changed [s at the reference limit], at least."""
+    last: Observation | None = None
+    waiting: tuple[Observation, ...] = ()
+    """The first windows at the reference limit, until they agree."""
+    strange: tuple[Observation, ...] = ()
+    """The last windows in a row that were too far off."""
+    changes: int = 0
+    referred_at_s: float | None = None
+    """When the reference limit was last measured; None: not since the job began, or changed."""
+
+    @classmethod
+    def begin(cls, prior: Prior) -> Learner:
+        """Nothing was measured yet."""
+        return cls(Memory(Belief.before(prior)))
+
+    def next_run(self) -> Learner:
+        """For the next job of the same workload: what was learned of r, power and noise stays, and is doubted a little."""
+        memory = self.memory.shaken(NEXT_RUN)
+        return Learner(replace(memory, at_s=0.0), self.levels)
+
+    @property
+    def belief(self) -> Belief:
+        return self.memory.belief
+
+    @property
+    def noise(self) -> Noise:
+        return self.memory.noise
+
+    @property
+    def prior(self) -> Prior:
+        return self.belief.prior
+
+    @property
+    def elapsed_s(self) -> float:
+        """Up to when it was told."""
+        return self.last.begin_s + self.last.seconds if self.last is not None else 0.0
+
+    def observe(self, seen: Observation) -> Learner:
+        """After one more window; they come in order of time. InvalidSpec for one that cannot be."""
+        check(seen, self.elapsed_s)
+        held = self.held_s.get(seen.limit_w, 0.0) + seen.seconds
+        counted = replace(self, held_s={**self.held_s, seen.limit_w: held}, last=seen)
+        if seen.steps is None or seen.steps <= 0 or seen.seconds < SHORTEST_S or seen.begin_s < WARM_UP_S:
+            return counted
+        aged = self.memory.aged(seen.begin_s + seen.seconds)
+        counted = replace(counted, memory=aged)
+        if self.referred_at_s is None and seen.limit_w >= self.prior.reference_limit_w:
+            waiting = (*self.waiting, seen)
+            trusted = trusted_windows(waiting, self.noise)
+            for each in trusted:
+                counted = counted.taught(each)
+            return replace(counted, waiting=() if trusted else waiting)
+        off = aged.belief.surprise(seen.limit_w, log_rate(seen), self.noise.variance(seen.seconds, seen.steps))
+        if self._outrun(seen):
+            return counted.changed_since((seen,))
+        # The first window at a level may be as slow as it likes: a prior is no measurement.
+        new = seen.limit_w in self.prior.limits_w and seen.limit_w not in self.levels
+        if abs(off) <= STRANGE or (new and off < 0):
+            if self.strange:
+                # What made the last windows strange may reach into this one.
+                return replace(counted, strange=())
+            return replace(counted.taught(seen), strange=())
+        return wondering(counted, seen)
+
+    def _outrun(self, seen: Observation) -> bool:
+        """Whether it is clearly faster than the reference limit is thought to be: so that is thought to be too slow."""
+        if self.referred_at_s is None or seen.limit_w >= self.prior.reference_limit_w:
+            return False
+        variance = self.noise.variance(seen.seconds, seen.steps or 1.0) + float(self.belief.covariance[0, 0])
+        return log_rate(seen) - float(self.belief.mean[0]) > STRANGE * math.sqrt(variance)
+
+    def taught(self, seen: Observation) -> Learner:
+        """After learning from a window, strange or not; its time is counted already."""
+        assert seen.steps is not None
+        memory = self.memory.told(Lesson(seen.begin_s, seen.seconds, seen.limit_w, seen.steps))
+        levels = self.levels
+        if seen.limit_w in (self.prior.reference_limit_w, *self.prior.limits_w):
+            old = levels.get(seen.limit_w, Level())
+            level = Level(old.seconds + seen.seconds, old.joules + seen.average_w * seen.seconds)
+            levels = {**levels, seen.limit_w: level}
+        at_reference = seen.limit_w >= self.prior.reference_limit_w
+        referred = seen.begin_s + seen.seconds if at_reference else self.referred_at_s
+        return replace(self, memory=memory, levels=levels, referred_at_s=referred)
+
+    def agree(self, windows: tuple[Observation, ...]) -> bool:
+        """Whether strange windows tell the same story: all as much faster, or slower, than expected."""
+        off = [log_rate(seen) - self.belief.expected(seen.limit_w)[0] for seen in windows]
+        smallest, largest = min(map(abs, off)), max(map(abs, off))
+        same_way = min(off) > 0 or max(off) < 0
+        return len(off) >= CHANGED and same_way and largest - smallest <= smallest / 2
+
+    def changed_since(self, strange: tuple[Observation, ...]) -> Learner:
+        """The job is another one since the strange windows began: what was done before stays done; r is doubted from there on."""
+        since = {seen.limit_w: 0.0 for seen in strange}
+        for seen in strange:
+            since[seen.limit_w] += seen.seconds
+        before = {limit_w: seconds - since.get(limit_w, 0.0) for limit_w, seconds in self.held_s.items()}
+        now = replace(
+            self,
+            memory=self.memory.shaken(DOUBT, log_rate(strange[-1])),
+            held_s=since,
+            banked_s=self.banked_s + self._worked_s(before),
+            waiting=(),
+            strange=(),
+            changes=self.changes + 1,
+            referred_at_s=None,
+        )
+        for seen in strange:
+            now = now.taught(seen)
+        return now
+
+    @cached_property
+    def known(self) -> tuple[float, ...]:
+        """The levels that may be planned with [W], falling, below the reference limit; down to the first that is not known."""
+        found = []
+        if self.prior.reference_limit_w not in self.levels:
+            return ()
+        for limit_w, deviation in zip(self.prior.limits_w, self.belief.deviations, strict=True):
+            if limit_w not in self.levels or CONFIDENCE * deviation > USABLE:
+                break
+            found.append(limit_w)
+        return tuple(found)
+
+    @cached_property
+    def likeliest(self) -> Floats:
+        """(known) r at the known levels: rising with the limit, and concave in the power that is drawn unless it clearly is not.
+
+        So power is convex in r, and every level is of use to the planner but those that are measured to be worse than their
+        neighbours: real curves have such, and no shape is believed against the measurement.
+        """
+        count = len(self.known)
+        limits_w = np.array((self.prior.reference_limit_w, *self.known))
+        # Where limits draw the same, they are told apart by a little of the limit.
+        watts = self._watts[::-1] + SAME * limits_w
+        r, deviations = self.belief.r[:count], self.belief.deviations[:count]
+        nearest = np.clip(concave(watts, r, deviations), r * (1 - CLEARLY * deviations), r * (1 + CLEARLY * deviations))
+        rising: Floats = np.minimum(np.array(isotonic(nearest[::-1].tolist()))[::-1], 1.0)
+        return rising
+
+    @cached_property
+    def _watts(self) -> Floats:
+        """(known + 1) average powers [W], rising, from the lowest known level to the reference limit."""
+        limits_w = (*self.known[::-1], self.prior.reference_limit_w)
+        return np.array(isotonic([self.levels[limit_w].average_w for limit_w in limits_w]))
+
+    @cached_property
+    def lowest_r(self) -> Mapping[float, float]:
+        """By level [W], and the reference limit: what r is at least, known or not."""
+        lowest = np.minimum(np.exp(self.belief.mean[1:] - CONFIDENCE * self.belief.deviations), 1.0)
+        limits_w = (self.prior.reference_limit_w, *self.prior.limits_w)
+        found = [1.0]
+        for index, limit_w in enumerate(limits_w[1:]):
+            # What was not measured is as slow as a board can be, whatever others of its kind did.
+            measured = float(lowest[index]) if limit_w in self.levels else 0.0
+            found.append(max(measured, found[-1] * (limit_w / limits_w[index]) ** STEEPEST))
+        # A limit is no slower than any below it.
+        rising = np.maximum.accumulate(np.array(found)[::-1])[::-1]
+        return dict(zip(limits_w, rising.tolist(), strict=True))
+
+    @cached_property
+    def curve(self) -> Curve | None:
+        """What to plan with: the known levels. None before there is one; then the reference limit holds."""
+        return self._curve(self.likeliest) if self.known else None
+
+    @cached_property
+    def safe(self) -> Curve | None:
+        """The same limits with what r is at least."""
+        if not self.known:
+            return None
+        lowest = np.array([self.lowest_r[limit_w] for limit_w in self.known])
+        return self._curve(np.minimum(lowest, self.likeliest))
+
+    @cached_property
+    def r_error(self) -> float:
+        """By how much `curve` may overstate the throughput (a share), at most."""
+        if self.curve is None or self.safe is None:
+            return 0.0
+        return max(1 - low.r / likely.r for low, likely in zip(self.safe.points, self.curve.points, strict=True))
+
+    @cached_property
+    def work_s(self) -> float:
+        """The work done so far at least [s at the reference limit]. It may rise when more is known of time long past."""
+        return self.banked_s + self._worked_s(self.held_s)
+
+    def _worked_s(self, held_s: Mapping[float, float]) -> float:
+        limits_w, lowest = np.array(list(self.lowest_r.items()))[::-1].T
+        return math.fsum(
+            seconds * float(np.interp(limit_w, limits_w, lowest)) * min(limit_w / float(limits_w[0]), 1.0) ** STEEPEST
+            for limit_w, seconds in held_s.items()
+        )
+
+    def _curve(self, r: Floats) -> Curve:
+        reference_w = self.prior.reference_limit_w
+        limits_w = (*self.known[::-1], reference_w)
+        speeds = np.maximum.accumulate(np.append(r[::-1], 1.0))
+        return Curve.from_points(list(map(Point, limits_w, self._watts.tolist(), speeds.tolist())), reference_w)
+
+
+def wondering(now: Learner, seen: Observation) -> Learner:
+    """After a strange window, whose time is counted already."""
+    if not now.strange:
+        # It may have begun in the window before.
+        now = replace(now, memory=now.memory.forgotten())
+    strange = (*now.strange, seen)
+    if now.agree(strange[-CHANGED:]):
+        return now.changed_since(strange[-CHANGED:])
+    if len(strange) < MANY:
+        return replace(now, strange=strange)
+    for each in strange:
+        now = now.taught(each)
+    return replace(now, strange=())

@@ -1,0 +1,81 @@
+"""What was learned as a document of plain numbers, and back: it outlives the operator, and the job. Pure.
+
+The windows themselves are not kept: a learner that was read goes on from its belief.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, replace
+from typing import Any
+
+import numpy as np
+
+from carbonzeus_operator.errors import InvalidSpec
+from carbonzeus_operator.plan.estimator import Learner, Level
+from carbonzeus_operator.plan.estimator_filter import Belief
+from carbonzeus_operator.plan.estimator_memory import Memory
+from carbonzeus_operator.plan.estimator_noise import Noise, Scale
+from carbonzeus_operator.plan.estimator_windows import Observation
+from carbonzeus_operator.plan.prior import Prior
+
+VERSION = 1
+
+
+def to_document(learner: Learner) -> dict[str, Any]:
+    """Strings, numbers, lists and dictionaries only."""
+    memory, prior = learner.memory, learner.prior
+    return {
+        "version": VERSION,
+        "referenceLimitWatts": prior.reference_limit_w,
+        "levels": list(prior.limits_w),
+        "mean": learner.belief.mean.tolist(),
+        "covariance": learner.belief.covariance.tolist(),
+        "atSeconds": memory.at_s,
+        "noise": {name: [list(scale.squares), scale.pairs] for name, scale in _scales(memory.noise).items()},
+        "measured": [[limit_w, level.seconds, level.joules] for limit_w, level in learner.levels.items()],
+        "held": [[limit_w, seconds] for limit_w, seconds in learner.held_s.items()],
+        "bankedSeconds": learner.banked_s,
+        "last": asdict(learner.last) if learner.last is not None else None,
+        "changes": learner.changes,
+        "referredAtSeconds": learner.referred_at_s,
+    }
+
+
+def from_document(document: Mapping[str, Any], prior: Prior) -> Learner:
+    """What `to_document` wrote. prior: of the same GPU product and range; InvalidSpec where the document is of another."""
+    try:
+        same = (document["version"], document["referenceLimitWatts"], tuple(document["levels"]))
+        if same != (VERSION, prior.reference_limit_w, prior.limits_w):
+            raise InvalidSpec(
+                f"what was learned is of the levels {document['levels']} W below {document['referenceLimitWatts']} W; now they are "
+                f"{list(prior.limits_w)} W below {prior.reference_limit_w:g} W: learn anew",
+                reason="OtherLevels",
+            )
+        mean, covariance = np.array(document["mean"]), np.array(document["covariance"])
+        count = len(prior.limits_w) + 1
+        if mean.shape != (count,) or covariance.shape != (count, count) or not np.isfinite(covariance).all():
+            raise InvalidSpec("what was learned is damaged: learn anew", reason="InvalidState")
+        usual = _scales(Noise())
+        noise = Noise(
+            **{
+                name: replace(usual[name], squares=tuple(squares), pairs=pairs)
+                for name, (squares, pairs) in document["noise"].items()
+            }
+        )
+        last = document["last"]
+        return Learner(
+            memory=Memory(Belief(prior, mean, covariance), document["atSeconds"], noise=noise, believed=noise),
+            levels={limit_w: Level(seconds, joules) for limit_w, seconds, joules in document["measured"]},
+            held_s={limit_w: seconds for limit_w, seconds in document["held"]},  # noqa: C416 - lists of two, in JSON
+            banked_s=document["bankedSeconds"],
+            last=Observation(**last) if last is not None else None,
+            changes=document["changes"],
+            referred_at_s=document["referredAtSeconds"],
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise InvalidSpec(f"what was learned cannot be read ({error!r}): learn anew", reason="InvalidState") from error
+
+
+def _scales(noise: Noise) -> dict[str, Scale]:
+    return {"windows": noise.windows, "wanders": noise.wanders}

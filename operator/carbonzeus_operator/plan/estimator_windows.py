@@ -1,0 +1,76 @@
+"""Windows of a job, as its energy records tell them, and which of them may be learned from. Pure."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from statistics import median
+
+from carbonzeus_operator.errors import InvalidSpec
+from carbonzeus_operator.plan.estimator_noise import Noise
+
+STRANGE = 4.0
+"""A window so many standard deviations off is not learned from."""
+FEW = 4
+"""So many windows tell how noisy a job is."""
+MANY = 8
+"""So many strange windows in a row that do not agree: noise. It is learned from."""
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """A window of a job at one limit: what its energy records say, all workers together."""
+
+    begin_s: float
+    """Since the job began [s], while all workers ran."""
+    seconds: float
+    limit_w: float
+    average_w: float
+    """Of one GPU."""
+    steps: float | None
+    """By how much the progress rose; None: not known. 0: it stood still, and teaches nothing."""
+
+
+def log_rate(seen: Observation) -> float:
+    assert seen.steps is not None
+    return math.log(seen.steps / seen.seconds)
+
+
+def trusted_windows(windows: tuple[Observation, ...], noise: Noise) -> tuple[Observation, ...]:
+    """Which of the first windows at the reference limit may be learned from; none yet where they disagree.
+
+    An evaluation or a stall makes a window slower, never faster, and a reference that is taken for too slow would break the bound. So
+    the fastest counts, once half of them agree with it; where it is all noise, the faster half does.
+    """
+    if len(windows) < FEW:
+        return ()
+    for before, after in pairwise(windows):
+        difference = log_rate(after) - log_rate(before)
+        noise = noise.with_pair(difference, (before.seconds, after.seconds), (before.steps or 1.0, after.steps or 1.0))
+    # Thought too small, noise costs another window or two; thought too large, it hides an evaluation.
+    calmest = min(noise.windows.squares[1 - len(windows) :])
+    noise = replace(noise, windows=replace(noise.windows, squares=(calmest,), pairs=len(windows) - 1))
+    rates = [log_rate(seen) for seen in windows]
+    agree = [
+        max(rates) - rate <= STRANGE * math.sqrt(2 * noise.variance(seen.seconds, seen.steps or 1.0))
+        for seen, rate in zip(windows, rates, strict=True)
+    ]
+    # What makes a window slower may reach into its neighbours.
+    clean = tuple(seen for number, seen in enumerate(windows) if all(agree[max(number - 1, 0) : number + 2]))
+    if 2 * sum(agree) >= len(windows) and len(clean) >= 2:
+        return clean
+    if len(windows) < MANY:
+        return ()
+    return tuple(seen for seen, rate in zip(windows, rates, strict=True) if rate >= median(rates))
+
+
+def check(seen: Observation, told_s: float) -> None:
+    numbers = (seen.begin_s, seen.seconds, seen.limit_w, seen.average_w, seen.steps or 0.0)
+    if not all(map(math.isfinite, numbers)) or seen.seconds <= 0 or seen.limit_w <= 0 or min(numbers) < 0:
+        raise InvalidSpec(f"a window that cannot be: {seen}", reason="InvalidObservation")
+    if seen.begin_s < told_s - 1e-6:
+        raise InvalidSpec(
+            f"a window begins {seen.begin_s:g} s after the job did, but was told up to {told_s:g} s already; windows come in order",
+            reason="InvalidObservation",
+        )

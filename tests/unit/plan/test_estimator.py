@@ -1,0 +1,221 @@
+"""What is learned from windows: the shape, the doubt, the noise, and what is not learned from."""
+
+from __future__ import annotations
+
+import json
+import math
+import random
+from collections.abc import Iterator
+from dataclasses import replace
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from carbonzeus_operator.errors import InvalidSpec
+from carbonzeus_operator.plan.estimator import CONFIDENCE, Learner
+from carbonzeus_operator.plan.estimator_noise import FIRST_NOISE, Noise
+from carbonzeus_operator.plan.estimator_shape import concave, non_negative
+from carbonzeus_operator.plan.estimator_state import from_document, to_document
+from carbonzeus_operator.plan.estimator_windows import Observation
+from carbonzeus_operator.plan.prior import Prior
+
+PRIOR = Prior.of("NVIDIA A40", 300, 150)
+# ResNet-50 on an A40. Source: ml-energy/zeus, traces of the NSDI '23 paper, Apache-2.0.
+TRUE_R = {300: 1.0, 275: 0.99, 250: 0.983, 225: 0.968, 200: 0.937, 175: 0.838, 150: 0.608}
+WATTS = {300: 244.0, 275: 231.0, 250: 216.0, 225: 198.0, 200: 179.0, 175: 161.0, 150: 144.0}
+MORNING = [(300, 6), (275, 3), (250, 3), (225, 3), (200, 3), (175, 3), (150, 3)]
+
+
+def windows(
+    parts: list[tuple[int, int]], *, noise: float = 0.0, seed: int = 0, rate: float = 20.0, at_s: float = 120.0
+) -> Iterator[Observation]:
+    """(limit, minutes) one after the other; noise of a window of a minute."""
+    rng = random.Random(seed)
+    for limit_w, minutes in parts:
+        for _ in range(minutes):
+            steps = round(60 * rate * TRUE_R[limit_w] * math.exp(rng.gauss(0, noise)))
+            yield Observation(at_s, 60.0, limit_w, WATTS[limit_w], steps)
+            at_s += 60.0
+
+
+def learned(*seen: Observation, learner: Learner | None = None) -> Learner:
+    learner = learner or Learner.begin(PRIOR)
+    for each in seen:
+        learner = learner.observe(each)
+    return learner
+
+
+def test_nothing_is_planned_before_anything_is_measured() -> None:
+    """A prior is no measurement."""
+    learner = Learner.begin(PRIOR)
+    assert learner.curve is None
+    assert learner.safe is None
+    assert learner.work_s == 0
+    assert learned(*windows([(300, 6)])).curve is None
+
+
+def test_curve_comes_out_as_it_is() -> None:
+    """Each level within a few thousandths, and what it is at least below."""
+    learner = learned(*windows(MORNING, noise=0.0005))
+    assert learner.curve is not None
+    assert learner.safe is not None
+    assert learner.known == (275, 250, 225, 200, 175, 150)
+    for limit_w, r in TRUE_R.items():
+        assert learner.curve.at(limit_w)[0] == pytest.approx(WATTS[limit_w])
+        assert learner.curve.at(limit_w)[1] == pytest.approx(r, abs=0.003)
+        assert learner.safe.at(limit_w)[1] <= r
+    assert learner.r_error < 0.01
+
+
+def test_unmeasured_level_is_as_slow_as_a_board_can_be() -> None:
+    """Whatever others of its kind did."""
+    learner = learned(*windows([(300, 6), (275, 3)]))
+    assert learner.lowest_r[250] == pytest.approx(learner.lowest_r[275] * (250 / 275) ** 3)
+    assert learner.known == (275,)
+
+
+def test_doubt_narrows_with_every_window() -> None:
+    """Of the levels that are measured, and by the reference limit of all."""
+    learner = learned(*windows(MORNING, noise=0.001))
+    longer = learned(*windows([(225, 20)], noise=0.001, seed=1, at_s=learner.elapsed_s), learner=learner)
+    again = learned(*windows([(300, 20)], noise=0.001, seed=2, at_s=longer.elapsed_s), learner=longer)
+    doubts = [float(each.belief.deviations[2]) for each in (learner, longer, again)]
+    assert doubts == sorted(doubts, reverse=True)
+    assert doubts[2] < 0.7 * doubts[0]
+
+
+def test_what_was_held_counts_as_it_is_known_now() -> None:
+    """An hour at 225 W is worth more work once its speed is known better."""
+    learner = learned(*windows([*MORNING, (225, 60)], noise=0.001))
+    before_s = learner.work_s
+    after = learned(*windows([(300, 20)], noise=0.001, seed=5, at_s=learner.elapsed_s), learner=learner)
+    true_s = sum(minutes * 60 * TRUE_R[limit_w] for limit_w, minutes in [*MORNING, (225, 60), (300, 20)])
+    assert after.work_s - before_s > 20 * 60
+    assert after.work_s < true_s
+    assert after.work_s > 0.99 * true_s
+
+
+def test_windows_of_no_progress_teach_nothing_and_take_their_time() -> None:
+    """An evaluation, a checkpoint: the limit was held, the speed is what it was."""
+    learner = learned(*windows(MORNING, noise=0.0005))
+    still = learner.observe(Observation(learner.elapsed_s, 600.0, 225, 150.0, 0.0))
+    assert still.belief.r == pytest.approx(learner.belief.r)
+    assert still.work_s - learner.work_s == pytest.approx(600 * learner.lowest_r[225])
+    assert still.levels == learner.levels
+
+
+def test_a_stalled_window_is_not_believed() -> None:
+    """Half a window without data is no slower GPU; it may have begun in the window before, which is forgotten, too."""
+    learner = learned(*windows(MORNING, noise=0.0005))
+    (seen,) = windows([(225, 1)], at_s=learner.elapsed_s)
+    stalled = learner.observe(replace(seen, steps=seen.steps * 0.5 if seen.steps else None))
+    assert stalled.belief.r == pytest.approx(learner.belief.r, abs=0.001)
+    assert stalled.changes == 0
+
+
+def test_an_evaluation_in_the_first_windows_does_not_slow_the_reference() -> None:
+    """A reference that is taken for too slow would break the bound: the fastest windows count, once half of them agree."""
+    first, *rest = windows(MORNING)
+    learner = learned(replace(first, steps=300.0), *rest)
+    assert learner.curve is not None
+    assert learner.curve.at(225)[1] == pytest.approx(0.968, abs=0.003)
+
+
+def test_warm_up_teaches_nothing() -> None:
+    """Its first two minutes may be as slow as they like."""
+    slow = [Observation(0.0, 60.0, 300, 100.0, 5.0), Observation(60.0, 60.0, 300, 200.0, 500.0)]
+    learner = learned(*slow, *windows(MORNING))
+    assert learner.curve is not None
+    assert learner.curve.at(225)[1] == pytest.approx(0.968, abs=0.003)
+    assert learner.levels[300].seconds == 360
+
+
+def test_noise_is_learned() -> None:
+    """From pairs at the same limit, whatever their level, and although every fifth is a stall."""
+    noise = Noise()
+    rng = random.Random(4)
+    for number in range(200):
+        difference = rng.gauss(0, 0.01 * math.sqrt(2 / 60)) - 0.3 * (number % 5 == 0)
+        noise = noise.with_pair(difference, (60.0, 60.0), (1e6, 1e6))
+    assert noise.one_second == pytest.approx(0.01, rel=0.4)
+    assert Noise().one_second == FIRST_NOISE
+
+
+def test_a_job_that_gets_slower_by_itself_teaches_nothing_wrong() -> None:
+    """5 % over five hours, at every limit: no limit is the cause."""
+    at_s, seen = 120.0, []
+    for round_ in range(20):
+        for limit_w in (300, 225, 200):
+            for each in windows([(limit_w, 5)], noise=0.0003, seed=round_, at_s=at_s):
+                slower = math.exp(-0.05 * each.begin_s / 18_000)
+                seen.append(replace(each, steps=each.steps * slower if each.steps else None))
+            at_s += 300
+    learner = learned(*seen)
+    assert learner.belief.r[2:4] == pytest.approx([0.968, 0.937], abs=0.002)
+
+
+@settings(max_examples=100)
+@given(
+    st.lists(st.floats(0.2, 1.0), min_size=6, max_size=6),
+    st.lists(st.floats(1e-4, 0.3), min_size=6, max_size=6),
+)
+def test_fitted_curve_rises_and_bends_down_whatever_was_measured(r: list[float], deviations: list[float]) -> None:
+    """And what does already is left alone."""
+    watts = np.array([244.0, 231.0, 216.0, 198.0, 179.0, 161.0, 144.0])
+    fitted = concave(watts, np.array(r), np.array(deviations))
+    full = np.append(1.0, fitted)
+    slopes = np.diff(full) / np.diff(watts)
+    assert np.all(slopes >= -1e-7)
+    assert all(after >= before - 1e-7 for before, after in pairwise(slopes))
+    assert concave(watts, fitted, np.array(deviations)) == pytest.approx(fitted, abs=1e-5)
+
+
+def test_least_squares_with_weights_of_zero_or_more() -> None:
+    """A system whose free solution is negative in one weight."""
+    matrix = np.array([[1.0, 1.0], [0.0, 1.0]])
+    assert non_negative(matrix, np.array([1.0, 2.0])) == pytest.approx([0.0, 1.5])
+
+
+@settings(max_examples=30)
+@given(st.integers(0, 10_000), st.sampled_from([0.0, 0.001, 0.01]), st.integers(1, 60))
+def test_what_was_written_down_is_read_back(seed: int, noise: float, count: int) -> None:
+    """As JSON; what it says of work and speed is the same."""
+    seen = list(windows(MORNING, noise=noise, seed=seed))[:count]
+    learner = learned(*seen)
+    read = from_document(json.loads(json.dumps(to_document(learner))), PRIOR)
+    assert read.work_s == pytest.approx(learner.work_s)
+    assert read.belief.mean == pytest.approx(learner.belief.mean)
+    assert read.curve == learner.curve
+    assert (read.elapsed_s, read.noise) == (learner.elapsed_s, learner.noise)
+
+
+def test_document_of_other_levels_is_refused() -> None:
+    """Somebody changed the reference limit or the policy's range: learn anew."""
+    document = to_document(Learner.begin(PRIOR))
+    with pytest.raises(InvalidSpec, match="learn anew"):
+        from_document(document, Prior.of("NVIDIA A40", 250, 150))
+    with pytest.raises(InvalidSpec, match="learn anew"):
+        from_document({**document, "mean": None}, PRIOR)
+    with pytest.raises(InvalidSpec, match="cannot be read"):
+        from_document({}, PRIOR)
+
+
+@pytest.mark.parametrize("broken", [{"seconds": 0.0}, {"limit_w": -1.0}, {"steps": math.nan}, {"begin_s": 0.0}])
+def test_window_that_cannot_be_is_refused(broken: dict[str, float]) -> None:
+    """And one that lies before what was told."""
+    learner = learned(*windows([(300, 6)]))
+    (seen,) = windows([(300, 1)], at_s=learner.elapsed_s)
+    with pytest.raises(InvalidSpec, match="window"):
+        learner.observe(replace(seen, **broken))
+
+
+def test_next_run_keeps_the_curve_and_no_time() -> None:
+    """The workload is the same, the job is another."""
+    learner = learned(*windows(MORNING, noise=0.0005)).next_run()
+    assert (learner.elapsed_s, learner.work_s) == (0, 0)
+    assert learner.known == (275, 250, 225, 200, 175, 150)
+    assert learner.referred_at_s is None
+    assert CONFIDENCE * learner.belief.deviations[2] < 0.01

@@ -1,0 +1,113 @@
+"""What is measured next, and what it may cost."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from carbonzeus_operator.plan.estimator import Learner
+from carbonzeus_operator.plan.estimator_windows import Observation
+from carbonzeus_operator.plan.mixed import Group
+from carbonzeus_operator.plan.profiling import CHECK_EVERY_S, Means, Why, Window, as_plan, next_window
+from carbonzeus_operator.plan.schedule import SlowdownKnob
+from tests.unit.plan.strategies import MIDNIGHT
+from tests.unit.plan.test_estimator import MORNING, PRIOR, TRUE_R, WATTS, learned, windows
+
+MEANS = Means(slowdown=0.03, credit_s=54.0, remaining_s=86_400.0)
+
+
+def followed(learner: Learner, means: Means, rounds: int) -> list[Window]:
+    """The windows of a job that follows them, until there is none; its credit stays as it is."""
+    taken = []
+    for _ in range(rounds):
+        window = next_window(learner, means)
+        if window is None:
+            break
+        taken.append(window)
+        limit_w = int(window.limit_w)
+        parts = [60.0] * int(window.seconds // 60) + ([window.seconds % 60] if window.seconds % 60 else [])
+        for seconds in parts:
+            steps = round(20 * seconds * TRUE_R[limit_w])
+            learner = learner.observe(Observation(learner.elapsed_s, seconds, limit_w, WATTS[limit_w], steps))
+    return taken
+
+
+def test_from_the_top_down_after_warm_up_and_reference() -> None:
+    """The first visit to each limit, in order."""
+    taken = followed(Learner.begin(PRIOR), MEANS, 30)
+    assert [window.why for window in taken[:2]] == [Why.WARM_UP, Why.REFERENCE]
+    visited = list(dict.fromkeys(window.limit_w for window in taken))
+    assert visited == sorted(visited, reverse=True)
+    assert {225, 200} < set(visited)
+
+
+def test_limits_that_no_plan_could_use_are_not_measured() -> None:
+    """150 W costs a third of the speed for a tenth of the power: more energy and more time."""
+    taken = followed(Learner.begin(PRIOR), MEANS, 60)
+    assert 150 not in {window.limit_w for window in taken}
+
+
+def test_a_window_never_costs_more_than_there_is() -> None:
+    """Even were the board as slow as a board can be; where hardly anything is left, nothing is measured below the floor."""
+    learner = learned(*windows([(300, 6), (275, 3), (250, 3), (225, 3), (200, 3)]))
+    for credit_s in (54.0, 15.0, 6.0):
+        window = next_window(learner, replace(MEANS, credit_s=credit_s))
+        assert window is not None
+        assert window.cost_s <= credit_s
+        assert (MEANS.floor_r - learner.lowest_r[window.limit_w]) * window.seconds <= credit_s
+    for credit_s in (0.0, -30.0):
+        window = next_window(learner, replace(MEANS, credit_s=credit_s))
+        assert window is None or learner.lowest_r[window.limit_w] >= MEANS.floor_r
+
+
+def test_noisy_jobs_need_longer_windows() -> None:
+    """As long as the uncertainty needs."""
+    quiet, noisy = (
+        next_window(learned(*windows([(300, 15)], noise=noise)), replace(MEANS, credit_s=1_000.0))
+        for noise in (0.0001, 0.01)
+    )
+    assert quiet is not None
+    assert noisy is not None
+    assert (quiet.limit_w, noisy.limit_w) == (275, 275)
+    assert quiet.seconds < noisy.seconds
+
+
+def test_known_curve_is_checked_after_hours() -> None:
+    """Whether the job is still the same: the reference limit tells."""
+    learner = learned(*windows(MORNING))
+    later = learner.observe(Observation(learner.elapsed_s, CHECK_EVERY_S, 225, 198.0, None))
+    window = next_window(later, replace(MEANS, remaining_s=0.0))
+    assert window is not None
+    assert (window.limit_w, window.why) == (300, Why.CHECK)
+
+
+def test_a_job_that_ends_soon_is_measured_no_more() -> None:
+    """Nothing is left that a better curve could save."""
+    learner = learned(*windows(MORNING))
+    assert next_window(learner, replace(MEANS, remaining_s=0.0)) is None
+
+
+def test_next_run_begins_at_the_reference_limit_and_goes_on_where_the_last_ended() -> None:
+    """No level is measured from the top again."""
+    learner = learned(*windows(MORNING)).next_run()
+    learner = learner.observe(Observation(0.0, 120.0, 300, 244.0, 2_000))
+    window = next_window(learner, MEANS)
+    assert window is not None
+    assert (window.limit_w, window.why, window.seconds) == (300, Why.REFERENCE, 120)
+
+
+def test_a_window_as_a_plan_ends_at_the_reference_limit() -> None:
+    """So that nobody is left at a low limit when the operator goes away; its credit is never overstated."""
+    learner = learned(*windows(MORNING))
+    assert learner.curve is not None
+    window = Window(175, 60, Why.LEVEL)
+    knob = SlowdownKnob(0.03, 54)
+    plan = as_plan(window, {"NVIDIA A40": Group(learner.curve, 4)}, MIDNIGHT, knob, learner.lowest_r[175])
+    assert [(step.at, step.limits_w["NVIDIA A40"]) for step in plan.steps] == [
+        (MIDNIGHT, 175),
+        (MIDNIGHT + timedelta(seconds=60), 300),
+    ]
+    credit_s = plan.credit_after(MIDNIGHT + timedelta(seconds=60))
+    assert credit_s == pytest.approx(54 - 60 * (knob.floor_r - learner.lowest_r[175]))
