@@ -25,10 +25,11 @@ from numpy.typing import NDArray
 
 from carbonzeus_operator.plan.curve import Curve, Point, isotonic
 from carbonzeus_operator.plan.estimator_filter import Belief
+from carbonzeus_operator.plan.estimator_gate import Verdict, verdict
 from carbonzeus_operator.plan.estimator_memory import Lesson, Memory
 from carbonzeus_operator.plan.estimator_noise import Noise
 from carbonzeus_operator.plan.estimator_shape import concave
-from carbonzeus_operator.plan.estimator_windows import MANY, STRANGE, Observation, check, log_rate, trusted_windows
+from carbonzeus_operator.plan.estimator_windows import MANY, Observation, check, log_rate, trusted_windows
 from carbonzeus_operator.plan.prior import STEEPEST, Prior
 
 Floats = NDArray[np.float64]
@@ -45,6 +46,10 @@ CHANGED = 3
 """So many strange windows in a row that agree with each other: the job has changed."""
 DOUBT = 0.2
 """How much of the prior's doubt comes back when a job has changed."""
+MEASURED = 0.5
+"""A level that is doubted by less than this share of the prior's doubt was measured."""
+NOISIEST = 0.01 * math.sqrt(60.0)
+"""1 % in a window of a minute."""
 SAME = 0.02
 """A watt of limit tells levels that draw the same apart by so many watts."""
 CLEARLY = 2.0
@@ -124,28 +129,19 @@ class Learner:
         counted = replace(counted, memory=aged)
         if self.referred_at_s is None and seen.limit_w >= self.prior.reference_limit_w:
             waiting = (*self.waiting, seen)
-            trusted = trusted_windows(waiting, self.noise)
+            trusted = trusted_windows(waiting)
             for each in trusted:
                 counted = counted.taught(each)
             return replace(counted, waiting=() if trusted else waiting)
-        off = aged.belief.surprise(seen.limit_w, log_rate(seen), self.noise.variance(seen.seconds, seen.steps))
-        if self._outrun(seen):
+        found = verdict(seen, aged.belief, self.noise, self.is_measured)
+        if found is Verdict.REFERENCE_WRONG:
             return counted.changed_since((seen,))
-        # The first window at a level may be as slow as it likes: a prior is no measurement.
-        new = seen.limit_w in self.prior.limits_w and seen.limit_w not in self.levels
-        if abs(off) <= STRANGE or (new and off < 0):
-            if self.strange:
-                # What made the last windows strange may reach into this one.
-                return replace(counted, strange=())
-            return replace(counted.taught(seen), strange=())
-        return wondering(counted, seen)
-
-    def _outrun(self, seen: Observation) -> bool:
-        """Whether it is clearly faster than the reference limit is thought to be: so that is thought to be too slow."""
-        if self.referred_at_s is None or seen.limit_w >= self.prior.reference_limit_w:
-            return False
-        variance = self.noise.variance(seen.seconds, seen.steps or 1.0) + float(self.belief.covariance[0, 0])
-        return log_rate(seen) - float(self.belief.mean[0]) > STRANGE * math.sqrt(variance)
+        if found is Verdict.STRANGE:
+            return wondering(counted, seen)
+        if found is Verdict.TEACHES and not self.strange:
+            return counted.taught(seen)
+        # What made the last windows strange may reach into this one.
+        return counted if found is Verdict.SAYS_NOTHING else replace(counted, strange=())
 
     def taught(self, seen: Observation) -> Learner:
         """After learning from a window, strange or not; its time is counted already."""
@@ -187,14 +183,26 @@ class Learner:
             now = now.taught(seen)
         return now
 
+    def is_measured(self, limit_w: float) -> bool:
+        """Whether what is believed of a level [W] comes from windows, not from the prior; windows may be forgotten again."""
+        index = self.prior.limits_w.index(limit_w)
+        return limit_w in self.levels and bool(
+            self.belief.deviations[index] ** 2 < MEASURED**2 * self.prior.covariance[index, index]
+        )
+
+    @property
+    def is_too_noisy(self) -> bool:
+        """Whether its windows differ too much for the bound to be kept with what they teach. Then the reference limit holds."""
+        return self.noise.one_second > NOISIEST
+
     @cached_property
     def known(self) -> tuple[float, ...]:
         """The levels that may be planned with [W], falling, below the reference limit; down to the first that is not known."""
         found = []
-        if self.prior.reference_limit_w not in self.levels:
+        if self.prior.reference_limit_w not in self.levels or self.is_too_noisy:
             return ()
         for limit_w, deviation in zip(self.prior.limits_w, self.belief.deviations, strict=True):
-            if limit_w not in self.levels or CONFIDENCE * deviation > USABLE:
+            if not self.is_measured(limit_w) or CONFIDENCE * deviation > USABLE:
                 break
             found.append(limit_w)
         return tuple(found)
@@ -229,7 +237,7 @@ class Learner:
         found = [1.0]
         for index, limit_w in enumerate(limits_w[1:]):
             # What was not measured is as slow as a board can be, whatever others of its kind did.
-            measured = float(lowest[index]) if limit_w in self.levels else 0.0
+            measured = float(lowest[index]) if self.is_measured(limit_w) else 0.0
             found.append(max(measured, found[-1] * (limit_w / limits_w[index]) ** STEEPEST))
         # A limit is no slower than any below it.
         rising = np.maximum.accumulate(np.array(found)[::-1])[::-1]

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
-from itertools import pairwise
+from dataclasses import dataclass
 from statistics import median
 
 from carbonzeus_operator.errors import InvalidSpec
@@ -33,11 +32,12 @@ class Observation:
 
 
 def log_rate(seen: Observation) -> float:
+    """Of a window with progress."""
     assert seen.steps is not None
     return math.log(seen.steps / seen.seconds)
 
 
-def trusted_windows(windows: tuple[Observation, ...], noise: Noise) -> tuple[Observation, ...]:
+def trusted_windows(windows: tuple[Observation, ...]) -> tuple[Observation, ...]:
     """Which of the first windows at the reference limit may be learned from; none yet where they disagree.
 
     An evaluation or a stall makes a window slower, never faster, and a reference that is taken for too slow would break the bound. So
@@ -45,13 +45,11 @@ def trusted_windows(windows: tuple[Observation, ...], noise: Noise) -> tuple[Obs
     """
     if len(windows) < FEW:
         return ()
-    for before, after in pairwise(windows):
-        difference = log_rate(after) - log_rate(before)
-        noise = noise.with_pair(difference, (before.seconds, after.seconds), (before.steps or 1.0, after.steps or 1.0))
-    # Thought too small, noise costs another window or two; thought too large, it hides an evaluation.
-    calmest = min(noise.windows.squares[1 - len(windows) :])
-    noise = replace(noise, windows=replace(noise.windows, squares=(calmest,), pairs=len(windows) - 1))
     rates = [log_rate(seen) for seen in windows]
+    # Judged by the two fastest. Noise thought too small costs another window or two; thought too large, it hides an evaluation.
+    first, second = sorted(windows, key=log_rate)[:-3:-1]
+    lengths, counts = (first.seconds, second.seconds), (first.steps or 1.0, second.steps or 1.0)
+    noise = Noise().with_pair(log_rate(first) - log_rate(second), lengths, counts)
     agree = [
         max(rates) - rate <= STRANGE * math.sqrt(2 * noise.variance(seen.seconds, seen.steps or 1.0))
         for seen, rate in zip(windows, rates, strict=True)
@@ -66,6 +64,7 @@ def trusted_windows(windows: tuple[Observation, ...], noise: Noise) -> tuple[Obs
 
 
 def check(seen: Observation, told_s: float) -> None:
+    """InvalidSpec for a window that cannot be, or lies before what was told already."""
     numbers = (seen.begin_s, seen.seconds, seen.limit_w, seen.average_w, seen.steps or 0.0)
     if not all(map(math.isfinite, numbers)) or seen.seconds <= 0 or seen.limit_w <= 0 or min(numbers) < 0:
         raise InvalidSpec(f"a window that cannot be: {seen}", reason="InvalidObservation")

@@ -97,6 +97,8 @@ def next_window(learner: Learner, means: Means) -> Window | None:
     if learner.referred_at_s is None:
         first_s = CHECK_S if learner.known else FIRST_REFERENCE_S
         return Window(reference_w, first_s, Why.REFERENCE)
+    if learner.is_too_noisy:
+        return None
     below = _next_level(learner, means)
     if below is not None:
         window = _afforded(learner, means, below)

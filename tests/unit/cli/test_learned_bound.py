@@ -6,6 +6,7 @@ import json
 import os
 import random
 from datetime import timedelta
+from typing import Any
 
 import numpy as np
 import pytest
@@ -55,38 +56,64 @@ traits = st.builds(
 )
 
 
-@settings(max_examples=2_000 if THOROUGH else 60, deadline=None, phases=[Phase.generate])
-@given(
-    truth=truths(),
-    traits=traits,
-    seed=st.integers(0, 2**32 - 1),
-    slowdown=st.sampled_from([0.01, 0.03, 0.1]),
-    product=st.sampled_from(["NVIDIA A40", "Tesla V100-SXM2-16GB", "an unknown board"]),
-    known=st.booleans(),
-    hours=st.sampled_from([1.0, 4.0]),
-)
-def test_bound_holds_from_the_first_second_on(
+WORLD = {
+    "truth": truths(),
+    "traits": traits,
+    "seed": st.integers(0, 2**32 - 1),
+    "slowdown": st.sampled_from([0.01, 0.03, 0.1]),
+    "product": st.sampled_from(["NVIDIA A40", "Tesla V100-SXM2-16GB", "an unknown board"]),
+    "known": st.booleans(),
+    "hours": st.sampled_from([1.0, 4.0]),
+}
+
+
+def most_behind_s(
     truth: Curve, traits: Traits, seed: int, slowdown: float, product: str, known: bool, hours: float
-) -> None:
-    """While the curve is measured, after, in the next run of the workload, and whenever the operator is started anew."""
+) -> float:
+    """How far two runs of a workload are behind the bound at their worst moment; one round in twenty the operator is started anew."""
     rng = random.Random(seed)
     actual = Actual(BEGIN, timedelta(hours=1), np.array([rng.uniform(50, 800) for _ in range(30)]))
     job = Job(truth, hours * 3600, slowdown, known=known, rules=RULES)
     prior = Prior.of(product, truth.reference_limit_w, truth.lowest.limit_w)
 
     def restarted(learner: Learner) -> Learner | None:
-        """One time in twenty the operator forgets all but what it wrote down."""
+        """The operator forgets all but what it wrote down."""
         if rng.random() > 0.05:
             return None
         return from_document(json.loads(json.dumps(to_document(learner))), prior)
 
-    learner = Learner.begin(prior)
+    learner, worst_s = Learner.begin(prior), 0.0
     for number in (1, 2):
         meter = Meter(truth, traits, random.Random(seed + number))
         lesson = learn(job, Perfect(actual, RULES.horizon), BEGIN, learner, meter, restarted)
-        behind_s = lesson.trace.until_done(job.work_s).most_behind_s(job.bound)
-        assert behind_s <= RULES.grace_s + 1e-3
+        worst_s = max(worst_s, lesson.trace.until_done(job.work_s).most_behind_s(job.bound))
         learner = lesson.learner.next_run()
+    return worst_s
+
+
+@settings(max_examples=60, deadline=None, phases=[Phase.generate], derandomize=True)
+@given(**WORLD)
+def test_bound_holds_from_the_first_second_on(**world: Any) -> None:
+    """While the curve is measured, after, in the next run of the workload, and whenever the operator is started anew."""
+    assert most_behind_s(**world) <= RULES.grace_s + 1e-3
+
+
+@pytest.mark.skipif(not THOROUGH, reason="2,000 pairs of runs take minutes; set CARBONZEUS_THOROUGH=1")
+def test_bound_is_broken_as_seldom_as_the_confidence_says() -> None:
+    """What r is at least is three standard deviations below the likeliest: one run in 370 may be wrong, and no more are.
+
+    The goal is none. See docs/curves.md for what was measured.
+    """
+    broken = set()
+
+    @settings(max_examples=2_000, deadline=None, phases=[Phase.generate], database=None)
+    @given(**WORLD)
+    def run(**world: Any) -> None:
+        if most_behind_s(**world) > RULES.grace_s + 1e-3:
+            broken.add((world["seed"], world["traits"]))
+
+    run()
+    assert len(broken) <= 2_000 * 0.0027
 
 
 def test_a_change_of_the_job_is_found_and_learned() -> None:

@@ -66,7 +66,7 @@ def test_noisy_jobs_need_longer_windows() -> None:
     """As long as the uncertainty needs."""
     quiet, noisy = (
         next_window(learned(*windows([(300, 15)], noise=noise)), replace(MEANS, credit_s=1_000.0))
-        for noise in (0.0001, 0.01)
+        for noise in (0.0001, 0.005)
     )
     assert quiet is not None
     assert noisy is not None
@@ -111,3 +111,11 @@ def test_a_window_as_a_plan_ends_at_the_reference_limit() -> None:
     ]
     credit_s = plan.credit_after(MIDNIGHT + timedelta(seconds=60))
     assert credit_s == pytest.approx(54 - 60 * (knob.floor_r - learner.lowest_r[175]))
+
+
+def test_a_job_that_is_too_noisy_is_left_alone() -> None:
+    """What cannot be told apart cannot keep a bound."""
+    learner = learned(*windows([(300, 30)], noise=0.05))
+    assert learner.is_too_noisy
+    assert learner.curve is None
+    assert next_window(learner, MEANS) is None
