@@ -7,7 +7,6 @@ headers only; whatever a source sends back of them is struck out before anybody 
 from __future__ import annotations
 
 import asyncio
-import re
 from base64 import b64encode
 from collections import defaultdict
 from collections.abc import Callable, Mapping
@@ -188,7 +187,7 @@ def _said(body: bytes) -> str:
 
 def _clean(text: str) -> str:
     """In one short line that any API server and terminal takes."""
-    shown = " ".join(re.sub(r"[^ -~\u00a1-\ud7ff]", " ", text).split())
+    shown = " ".join("".join(sign if sign.isprintable() else " " for sign in text).split())
     return shown if len(shown) <= SHOWN else f"{shown[:SHOWN]}..."
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import json
 import ssl
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
@@ -14,7 +15,7 @@ from pydantic import BaseModel
 
 from carbonzeus_operator.certs import Schedule, cert_text, key_text, make_authority
 from carbonzeus_operator.errors import CarbonzeusError, InvalidSpec, Unavailable
-from carbonzeus_operator.grid.http import Http, Request, expect
+from carbonzeus_operator.grid.http import Http, Reply, Request, expect
 from tests.unit.grid.replay_server import Answer, ReplayServer, replay_server
 from tests.unit.grid.samples import T0
 
@@ -184,3 +185,12 @@ async def test_credentials_are_never_told(http: Http, server: ReplayServer) -> N
             with pytest.raises(CarbonzeusError, match=r"\(bad \*\*\*") as raised:
                 expect(await http.get(asked), "Sample", "it", model=Reading)
             assert not any(secret in str(raised.value) for secret in secrets)
+
+
+@pytest.mark.parametrize("sign", ["\u00ad", "\u2028", "\u200f", "\x1b", "\U000e0001"])
+def test_what_a_source_says_is_shown_without_what_nobody_sees(sign: str) -> None:
+    """A soft hyphen in its words, a line end of Unicode, a mark that turns writing around: a message holds none of them."""
+    reply = Reply(400, json.dumps({"error": f"no{sign}zone"}).encode(), T0, None, "application/json")
+    with pytest.raises(InvalidSpec, match="no zone") as refused:
+        expect(reply, "Sample", "it", model=Reading)
+    assert str(refused.value).isprintable()
