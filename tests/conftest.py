@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from carbonzeus_bed import programs
 from carbonzeus_bed.api import wait_until
 from carbonzeus_bed.cluster import Cluster
 from carbonzeus_bed.control_plane import ControlPlane
+
+THOROUGH = os.environ.get("CARBONZEUS_THOROUGH") or os.environ.get("HYPOTHESIS_PROFILE") == "thorough"
+# The same examples every time, so that a change is judged by itself; new ones at random in the long runs, which a release is judged by.
+settings.register_profile("carbonzeus", derandomize=not THOROUGH)
+settings.load_profile("carbonzeus")
 
 ROOT = Path(__file__).resolve().parent.parent
 
