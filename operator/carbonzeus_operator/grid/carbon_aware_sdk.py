@@ -7,7 +7,7 @@ and Direct, Electricity Maps' is Average and Lifecycle.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
@@ -15,9 +15,7 @@ from typing import Annotated, Any
 from pydantic import (
     AfterValidator,
     AwareDatetime,
-    BaseModel,
     BeforeValidator,
-    ConfigDict,
     Field,
     FiniteFloat,
     RootModel,
@@ -25,9 +23,12 @@ from pydantic import (
 
 from carbonzeus_operator.clock import utc_now
 from carbonzeus_operator.errors import InvalidSpec, Unavailable
-from carbonzeus_operator.grid.http import Http, Reply, Request, expect
+from carbonzeus_operator.grid.answer import Strict, as_set
+from carbonzeus_operator.grid.csvfile import YEARS
+from carbonzeus_operator.grid.http import Http, Reply, Request, bearer, expect
 from carbonzeus_operator.grid.merge import merged
 from carbonzeus_operator.grid.series import Factor, Interval, Series, Signal
+from carbonzeus_operator.grid.spans import hour_of, pieces, stamp
 
 NAME = "CarbonAwareSDK"
 CALL_SPAN = timedelta(days=7)
@@ -38,7 +39,6 @@ MISSING = frozenset({-1.0, 0.0})
 """What the SDK writes where its source has no value: a zero cannot be told from that."""
 SHOWN = 40
 """So much of a name is quoted in a message."""
-YEARS = range(1970, 2200)
 TIME_SPAN = re.compile(r"(?:(\d{1,4})\.)?([01]\d|2[0-3]):([0-5]\d):([0-5]\d)(?:\.0+)?", re.ASCII)
 """As .NET writes one: `00:05:00`, `1.00:00:00`."""
 
@@ -61,11 +61,7 @@ Instant = Annotated[AwareDatetime, AfterValidator(_plausible)]
 """UTC, of a year that can be meant."""
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(strict=True, frozen=True)
-
-
-class Point(_Strict):
+class Point(Strict):
     """One value of a forecast."""
 
     location: str
@@ -83,7 +79,7 @@ class Point(_Strict):
         return timedelta(minutes=self.duration)
 
 
-class _Measured(_Strict):
+class _Measured(Strict):
     """One value of the past."""
 
     location: str
@@ -92,7 +88,7 @@ class _Measured(_Strict):
     value: FiniteFloat | None = Field(None, alias="rating")
 
 
-class _Forecast(_Strict):
+class _Forecast(Strict):
     location: str
     """As it was asked for."""
     generated_at: Instant = Field(alias="generatedAt")
@@ -129,7 +125,7 @@ class CarbonAwareSdk:
     async def forecast(self, zone: str, signal: Signal) -> Series:
         """The newest that its source issued. InvalidSpec where that makes none."""
         what = f"the forecast of zone {zone}"
-        self._check(signal)
+        as_set(NAME, self.signal, signal)
         reply = await self._asked("/emissions/forecasts/current", {"location": zone})
         if reply.status == 501:
             raise InvalidSpec(f"{NAME} has no {what[4:]}: its source makes none; set another", reason="NoForecast")
@@ -144,11 +140,12 @@ class CarbonAwareSdk:
     async def actual(self, zone: str, signal: Signal, start: datetime, end: datetime) -> Series:
         """What was measured in [start, end) and is over. The SDK does not say which values are estimates."""
         what = f"the actual of zone {zone}"
-        self._check(signal)
+        as_set(NAME, self.signal, signal)
         at = self.now()
         found: list[_Measured] = []
-        for begin, until in _calls(start, min(end, at)):
-            span = {"time": _stamp(begin), "toTime": _stamp(until)}
+        # From a full hour on: what holds then began before.
+        for begin, until in pieces(hour_of(start), min(end, at).astimezone(UTC), CALL_SPAN):
+            span = {"time": stamp(begin), "toTime": stamp(until)}
             reply = await self._asked("/emissions/bylocation", {"location": zone, **span})
             answer = () if reply.status == 204 else expect(reply, NAME, what, model=_Past).root
             _as_asked(zone, begin, until, answer)
@@ -156,13 +153,8 @@ class CarbonAwareSdk:
         over = (one for one in found if one.timestamp < end and start < one.timestamp + one.length <= at)
         return self._series(zone, at, over)
 
-    def _check(self, signal: Signal) -> None:
-        if signal is not self.signal:
-            raise InvalidSpec(f"{NAME} is set to the signal {self.signal}, not {signal}", reason="UnsupportedSignal")
-
     async def _asked(self, path: str, params: Mapping[str, str]) -> Reply:
-        headers = {} if self.credential is None else {"Authorization": f"Bearer {self.credential()}"}
-        return await self.http.get(Request(self.url + path, params, headers))
+        return await self.http.get(Request(self.url + path, params, bearer(self.credential)))
 
     def _series(self, zone: str, at: datetime, points: Iterable[Point | _Measured]) -> Series:
         return Series(zone, self.signal, self.factor, NAME, at, intervals(NAME, zone, points))
@@ -198,16 +190,3 @@ def _as_asked(zone: str, begin: datetime, until: datetime, answer: Iterable[_Mea
             "see whether its url is a WebAPI of version 1",
             reason="InvalidGridData",
         )
-
-
-def _calls(start: datetime, end: datetime) -> Iterator[tuple[datetime, datetime]]:
-    """[start, end) in pieces, from a full hour on: what holds then began before."""
-    begin = start.astimezone(UTC).replace(minute=0, second=0, microsecond=0)
-    while begin < end:
-        until = min(begin + CALL_SPAN, end.astimezone(UTC))
-        yield begin, until
-        begin = until
-
-
-def _stamp(instant: datetime) -> str:
-    return f"{instant:%Y-%m-%dT%H:%M:%SZ}"

@@ -23,6 +23,7 @@ from typing import NoReturn
 from carbonzeus_operator.errors import InvalidSpec
 from carbonzeus_operator.grid.check import MAX_GCO2_PER_KWH
 from carbonzeus_operator.grid.recording import Recording, Rows, from_us, to_us
+from carbonzeus_operator.grid.spans import usual
 
 PLAIN = ("start_utc", "gco2_per_kwh")
 ISSUES = ("issued_utc", "start_utc", "forecast_gco2eq_kwh", "actual_gco2eq_kwh")
@@ -131,12 +132,11 @@ class _Spacings:
 
     def step(self) -> timedelta:
         """The usual spacing. Rows that are further apart leave a gap; rows that are closer cannot be meant."""
-        if not self.counts:
+        step_us = usual(self.counts)
+        if step_us is None:
             self.table.refuse(
                 "no two rows follow each other, so that no interval has a length", "give at least two rows"
             )
-        usual = max(self.counts.values())
-        step_us = min(spacing for spacing, count in self.counts.items() if count == usual)
         step = timedelta(microseconds=step_us)
         closer = [(line, spacing) for spacing, line in self.first_line.items() if spacing < step_us]
         if closer:

@@ -7,7 +7,6 @@ is one here; within hours or days it stands there as measured.
 from __future__ import annotations
 
 import logging
-import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -18,16 +17,17 @@ from pydantic import AliasChoices, Field, FiniteFloat
 
 from carbonzeus_operator.clock import utc_now
 from carbonzeus_operator.errors import InvalidSpec, Unavailable
-from carbonzeus_operator.grid.answer import Moment, Strict, quoted
+from carbonzeus_operator.grid.answer import Moment, Strict, average_only, quoted
+from carbonzeus_operator.grid.file import ZONE
 from carbonzeus_operator.grid.http import Http, Reply, Request, expect
 from carbonzeus_operator.grid.merge import merged
 from carbonzeus_operator.grid.series import Factor, Interval, Series, Signal
+from carbonzeus_operator.grid.spans import hour_of, pieces, stamp
 
 log = logging.getLogger(__name__)
 
 NAME = "Electricity Maps"
 URL = "https://api.electricitymaps.com/v4"
-ZONE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*", re.ASCII)
 STEPS = {"5_minutes": timedelta(minutes=5), "15_minutes": timedelta(minutes=15), "hourly": timedelta(hours=1)}
 CALL_SPAN = timedelta(days=10)
 """One call of past-range gives no more."""
@@ -93,13 +93,13 @@ class ElectricityMaps:
         _check(zone, signal)
         if start >= end:
             return self._series(zone, self.now(), ())
-        present = _hour_of(self.now())
+        present = hour_of(self.now())
         if start >= present - HISTORY:
             return await self._last_day(zone, start, end)
         answers: list[tuple[_Answer, datetime, datetime]] = []
-        for begin, until in _calls(start, end):
+        for begin, until in pieces(hour_of(start), _second_after(end), CALL_SPAN):
             reply = await self._get(
-                "past-range", zone, start=_stamp(begin), end=_stamp(until), emissionFactorType="lifecycle"
+                "past-range", zone, start=stamp(begin), end=stamp(until), emissionFactorType="lifecycle"
             )
             if reply.status in {401, 403} and not answers and end > present - LATELY:
                 return self._warned(await self._last_day(zone, start, end))
@@ -108,7 +108,7 @@ class ElectricityMaps:
 
     async def _last_day(self, zone: str, start: datetime, end: datetime) -> Series:
         reply = await self._get("history", zone, emissionFactorType="lifecycle")
-        return self._settled(zone, start, [(_actual(reply, zone), _hour_of(start), end)])
+        return self._settled(zone, start, [(_actual(reply, zone), hour_of(start), end)])
 
     async def _get(self, what: str, zone: str, **more: str) -> Reply:
         token = self.credential().strip()
@@ -148,8 +148,7 @@ class ElectricityMaps:
 
 
 def _check(zone: str, signal: Signal) -> None:
-    if signal is not Signal.AVERAGE:
-        raise InvalidSpec(f"{NAME} has only the signal Average, not {signal}", reason="UnsupportedSignal")
+    average_only(NAME, signal)
     if not ZONE.fullmatch(zone):
         raise InvalidSpec(f"{NAME} has no zone {zone!r}: letters, digits, - and _", reason="InvalidZone")
 
@@ -193,27 +192,9 @@ def _interval(row: _Row, step: timedelta, *, estimated: bool) -> Interval | None
     return None if row.value is None else Interval(row.start, row.start + step, row.value, estimated)
 
 
-def _calls(start: datetime, end: datetime) -> Iterator[tuple[datetime, datetime]]:
-    """[start, end) in pieces that one call gives, from a full hour on, by the second."""
-    begin, last = _hour_of(start), _second_after(end)
-    while begin < last:
-        until = min(begin + CALL_SPAN, last)
-        yield begin, until
-        begin = until
-
-
-def _hour_of(instant: datetime) -> datetime:
-    """When the hour that holds it begins."""
-    return instant.astimezone(UTC).replace(minute=0, second=0, microsecond=0)
-
-
 def _second_after(instant: datetime) -> datetime:
     """It, or the full second that comes next."""
     return instant.astimezone(UTC).replace(microsecond=0) + timedelta(seconds=bool(instant.microsecond))
-
-
-def _stamp(instant: datetime) -> str:
-    return f"{instant:%Y-%m-%dT%H:%M:%SZ}"
 
 
 def _refuse(zone: str, what: str) -> NoReturn:

@@ -13,13 +13,15 @@ from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from typing import Annotated, ClassVar
 
-from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, model_validator
+from pydantic import Field, FiniteFloat, model_validator
 
 from carbonzeus_operator.clock import utc_now
 from carbonzeus_operator.errors import InvalidSpec, Unavailable
+from carbonzeus_operator.grid.answer import YEAR_2200_S, Strict, average_only
 from carbonzeus_operator.grid.http import Http, Request, expect
 from carbonzeus_operator.grid.merge import merged
 from carbonzeus_operator.grid.series import Factor, Interval, Series, Signal
+from carbonzeus_operator.grid.spans import hour_of, usual
 
 NAME = "EnergyCharts"
 URL = "https://api.energy-charts.info"
@@ -28,16 +30,12 @@ AHEAD = timedelta(days=4)
 """So far ahead a forecast is asked for; it ends where it ends, mostly with the day or the next."""
 STEPS_S = frozenset({900, 1800, 3600})
 """The spacings that countries publish in [s]; another one is in another unit."""
-YEAR_2200_S = 7_258_118_400
-
 Second = Annotated[int, Field(ge=0, lt=YEAR_2200_S)]
 """Of Unix time; milliseconds lie beyond."""
 
 
-class Answer(BaseModel):
+class Answer(Strict):
     """Of `/co2eq`: three columns of one table."""
-
-    model_config = ConfigDict(strict=True, frozen=True)
 
     unix_seconds: tuple[Second, ...]
     """When each interval begins."""
@@ -74,11 +72,10 @@ class EnergyCharts:
         return await self._asked(zone, signal, start, end, forecast=False)
 
     async def _asked(self, zone: str, signal: Signal, start: datetime, end: datetime, *, forecast: bool) -> Series:
-        if signal is not Signal.AVERAGE:
-            raise InvalidSpec(f"{NAME} has only the signal Average, not {signal}", reason="UnsupportedSignal")
+        average_only(NAME, signal)
         if not ZONE.fullmatch(zone):
             raise InvalidSpec(f"{NAME} has no zone {zone!r}: a country's code, such as DE", reason="InvalidZone")
-        query = {"country": zone.lower(), "start": _stamp(_hour_of(start)), "end": _stamp(end)}
+        query = {"country": zone.lower(), "start": _stamp(hour_of(start)), "end": _stamp(end)}
         reply = await self.http.get(Request(f"{self.url}/co2eq", query))
         what = f"the {'forecast' if forecast else 'actual'} of zone {zone}"
         answer = expect(reply, NAME, what, model=Answer)
@@ -95,10 +92,9 @@ def intervals(zone: str, starts_s: Iterable[int], values: Iterable[float | None]
     """
     rows = list(zip(starts_s, values, strict=True))
     distinct = sorted({start_s for start_s, _ in rows})
-    spacings = Counter(later - earlier for earlier, later in pairwise(distinct))
-    if not spacings:
+    step_s = usual(Counter(later - earlier for earlier, later in pairwise(distinct)))
+    if step_s is None:
         return []  # how long a single one is, nobody says
-    step_s = min(spacings, key=lambda spacing: (-spacings[spacing], spacing))
     if step_s not in STEPS_S:
         raise Unavailable(
             f"{NAME} answered for zone {zone} with values {step_s} s apart, which cannot be: look at its url"
@@ -109,10 +105,6 @@ def intervals(zone: str, starts_s: Iterable[int], values: Iterable[float | None]
         for start_s, value in rows
         if value is not None
     ]
-
-
-def _hour_of(instant: datetime) -> datetime:
-    return instant.astimezone(UTC).replace(minute=0, second=0, microsecond=0)
 
 
 def _stamp(instant: datetime) -> str:

@@ -17,6 +17,7 @@ from pydantic import RootModel, ValidationError
 
 from carbonzeus_operator.clock import utc_now
 from carbonzeus_operator.errors import InvalidSpec, Unavailable
+from carbonzeus_operator.grid.answer import as_set, printable
 from carbonzeus_operator.grid.carbon_aware_sdk import Point, intervals
 from carbonzeus_operator.grid.series import Factor, Series, Signal
 
@@ -56,22 +57,18 @@ class Exporter:
 
     async def forecast(self, zone: str, signal: Signal) -> Series:
         """What was written last, as old as its beginning: the exporter renews its heartbeat also where it has nothing new."""
-        self._check(signal)
+        as_set(NAME, self.signal, signal)
         content = await asyncio.to_thread(read, self.folder)
         return parse(content, zone, signal, self.factor, self.now())
 
     async def actual(self, zone: str, signal: Signal, start: datetime, end: datetime) -> Series:  # noqa: ARG002
         """There is none: InvalidSpec."""
-        self._check(signal)
+        as_set(NAME, self.signal, signal)
         raise InvalidSpec(
             f"the carbon intensity exporter writes forecasts only, so {zone} cannot be settled: have an actual of this zone from"
             " another provider",
             reason="NoActual",
         )
-
-    def _check(self, signal: Signal) -> None:
-        if signal is not self.signal:
-            raise InvalidSpec(f"{NAME} is set to the signal {self.signal}, not {signal}", reason="UnsupportedSignal")
 
 
 def read(folder: Path) -> dict[str, bytes]:
@@ -146,4 +143,4 @@ def _text(content: Mapping[str, bytes], key: str) -> str:
 
 
 def _shown(text: str) -> str:
-    return "".join(sign if sign.isprintable() else " " for sign in text[:SHOWN])
+    return printable(text[:SHOWN])

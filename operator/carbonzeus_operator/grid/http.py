@@ -23,6 +23,7 @@ from yarl import URL
 
 from carbonzeus_operator.clock import utc_now
 from carbonzeus_operator.errors import InvalidSpec, Unavailable
+from carbonzeus_operator.grid.answer import printable
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -64,6 +65,11 @@ class Reply:
     retry_after_s: float | None = None
     """When the source wants to be asked again [s]; None where it does not say."""
     content_type: str = ""
+
+
+def bearer(credential: Callable[[], str] | None) -> dict[str, str]:
+    """The header that shows a bearer token, read now; none where there is no credential."""
+    return {} if credential is None else {"Authorization": f"Bearer {credential()}"}
 
 
 class Http:
@@ -187,7 +193,7 @@ def _said(body: bytes) -> str:
 
 def _clean(text: str) -> str:
     """In one short line that any API server and terminal takes."""
-    shown = " ".join("".join(sign if sign.isprintable() else " " for sign in text).split())
+    shown = " ".join(printable(text).split())
     return shown if len(shown) <= SHOWN else f"{shown[:SHOWN]}..."
 
 

@@ -12,13 +12,15 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import ClassVar, NoReturn
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, FiniteFloat
+from pydantic import AwareDatetime, Field, FiniteFloat
 
 from carbonzeus_operator.clock import utc_now
 from carbonzeus_operator.errors import InvalidSpec, Unavailable
+from carbonzeus_operator.grid.answer import Strict, average_only
 from carbonzeus_operator.grid.http import Http, Request, expect
 from carbonzeus_operator.grid.merge import merged
 from carbonzeus_operator.grid.series import Factor, Interval, Series, Signal
+from carbonzeus_operator.grid.spans import pieces
 
 NAME = "NESO"
 URL = "https://api.carbonintensity.org.uk"
@@ -30,23 +32,17 @@ CALL_SPAN = timedelta(days=14)
 """One call gives no more."""
 
 
-class _Strict(BaseModel):
-    """Numbers are numbers and times are texts, else it is not what we take it for."""
-
-    model_config = ConfigDict(strict=True, frozen=True)
-
-
-class _Expected(_Strict):
+class _Expected(Strict):
     forecast: FiniteFloat | None
 
 
-class _Known(_Strict):
+class _Known(Strict):
     forecast: FiniteFloat | None
     actual: FiniteFloat | None
     """None until the window is over."""
 
 
-class _Window(_Strict):
+class _Window(Strict):
     start: AwareDatetime = Field(alias="from")
     end: AwareDatetime = Field(alias="to")
 
@@ -59,16 +55,16 @@ class _RegionalWindow(_Window):
     intensity: _Expected
 
 
-class _National(_Strict):
+class _National(Strict):
     data: tuple[_NationalWindow, ...]
 
 
-class _Region(_Strict):
+class _Region(Strict):
     number: int = Field(alias="regionid")
     data: tuple[_RegionalWindow, ...]
 
 
-class _Regional(_Strict):
+class _Regional(Strict):
     data: _Region
 
 
@@ -131,8 +127,7 @@ class Neso:
 
 def _region(zone: str, signal: Signal) -> int | None:
     """Its number; None: all of Great Britain."""
-    if signal is not Signal.AVERAGE:
-        raise InvalidSpec(f"{NAME} has only the signal Average, not {signal}", reason="UnsupportedSignal")
+    average_only(NAME, signal)
     match = ZONE.fullmatch(zone)
     if match is None:
         _no_zone(zone)
@@ -151,11 +146,8 @@ def _interval(window: _Window, value: float | None) -> Interval | None:
 
 def _calls(start: datetime, end: datetime) -> Iterator[tuple[datetime, datetime]]:
     """[start, end) in pieces that one call gives, each from inside its first window."""
-    begin = _window_of(start)
-    while begin < end:
-        until = min(begin + CALL_SPAN, _window_of(end - timedelta.resolution) + WINDOW)
+    for begin, until in pieces(_window_of(start), _window_of(end - timedelta.resolution) + WINDOW, CALL_SPAN):
         yield begin + INSIDE, until
-        begin = until
 
 
 def _window_of(instant: datetime) -> datetime:

@@ -15,14 +15,17 @@ from itertools import pairwise
 from math import isinf, isnan
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from carbonzeus_operator.clock import utc_now
 from carbonzeus_operator.errors import InvalidSpec, Unavailable
+from carbonzeus_operator.grid.answer import YEAR_2200_S, Strict, as_set, printable
+from carbonzeus_operator.grid.csvfile import YEARS
 from carbonzeus_operator.grid.file import ZONE
-from carbonzeus_operator.grid.http import Http, Reply, Request, expect
+from carbonzeus_operator.grid.http import Http, Reply, Request, bearer, expect
 from carbonzeus_operator.grid.merge import merged
 from carbonzeus_operator.grid.series import Factor, Interval, Series, Signal
+from carbonzeus_operator.grid.spans import usual
 
 NAME = "Prometheus"
 PLACE = "$zone"
@@ -33,47 +36,42 @@ CALL_STEPS = 10_000
 """A Prometheus gives at most 11,000 a call."""
 NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*(?:[eE][+-]?\d{1,3})?|Inf|NaN)", re.ASCII)
 SECONDS = re.compile(r"\d{1,10}(?:\.\d{1,9})?", re.ASCII)
-YEARS = range(1970, 2200)
 SHOWN = 200
 """So much of a warning or a label is quoted."""
 MAX_WARNINGS = 3
 """So many of one answer are passed on."""
 
-Second = Annotated[float, Field(ge=0, lt=7_258_118_400, allow_inf_nan=False)]
+Second = Annotated[float, Field(ge=0, lt=YEAR_2200_S, allow_inf_nan=False)]
 """Of Unix time, before the year 2200; milliseconds lie beyond."""
 Sample = tuple[Second, str]
 """When, and the value as text: `NaN` and `+Inf` are no JSON."""
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(strict=True, frozen=True)
-
-
-class _Element(_Strict):
+class _Element(Strict):
     """One value at the present."""
 
     metric: Mapping[str, str]
     value: Sample
 
 
-class _Line(_Strict):
+class _Line(Strict):
     """Values over time."""
 
     metric: Mapping[str, str]
     values: tuple[Sample, ...]
 
 
-class _Vector(_Strict):
+class _Vector(Strict):
     kind: Literal["vector"] = Field(alias="resultType")
     result: tuple[_Element, ...]
 
 
-class _Matrix(_Strict):
+class _Matrix(Strict):
     kind: Literal["matrix"] = Field(alias="resultType")
     result: tuple[_Line, ...]
 
 
-class _Answer(_Strict):
+class _Answer(Strict):
     status: str
     error: str = ""
     """What went wrong, where `status` is not `success`."""
@@ -157,8 +155,7 @@ class Prometheus:
         return Series(zone, signal, self.factor, NAME, now, merged(NAME, zone, found), tuple(dict.fromkeys(warnings)))
 
     def _query(self, kind: str, query: str, zone: str, signal: Signal) -> str:
-        if signal is not self.signal:
-            raise InvalidSpec(f"{NAME} is set to the signal {self.signal}, not {signal}", reason="UnsupportedSignal")
+        as_set(NAME, self.signal, signal)
         if not query:
             raise InvalidSpec(
                 f"{NAME} has no {kind}Query, so no {kind} of zone {zone}", reason=f"No{kind.capitalize()}"
@@ -168,8 +165,7 @@ class Prometheus:
         return query.replace(PLACE, zone)
 
     async def _asked(self, path: str, params: Mapping[str, str]) -> Reply:
-        headers = {} if self.credential is None else {"Authorization": f"Bearer {self.credential()}"}
-        return await self.http.get(Request(self.url + path, params, headers))
+        return await self.http.get(Request(self.url + path, params, bearer(self.credential)))
 
 
 # Forecasts
@@ -195,10 +191,9 @@ def _newest(zone: str, elements: Iterable[_Element]) -> tuple[datetime | None, d
 def _intervals(zone: str, values: Mapping[datetime, Iterable[float | None]]) -> Iterator[Interval]:
     """As long as the usual spacing. What begins sooner after another ends that."""
     starts = sorted(values)
-    spacings = Counter(later - earlier for earlier, later in pairwise(starts))
-    if not spacings:
+    step = usual(Counter(later - earlier for earlier, later in pairwise(starts)))
+    if step is None:
         raise Unavailable(f"{NAME} gives one time only for the forecast of zone {zone}: nobody knows how long it holds")
-    step = min(spacings, key=lambda spacing: (-spacings[spacing], spacing))
     for start, later in zip(starts, [*starts[1:], None], strict=True):
         end = start + step if later is None else min(start + step, later)
         yield from (Interval(start, end, value) for value in values[start] if value is not None)
@@ -286,4 +281,4 @@ def _warnings(answer: _Answer) -> tuple[str, ...]:
 
 
 def _shown(text: str) -> str:
-    return "".join(sign if sign.isprintable() else " " for sign in text[:SHOWN])
+    return printable(text[:SHOWN])

@@ -6,7 +6,6 @@ its `co2_aoer`, of which there are actuals only. Both are of the burning: factor
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
@@ -17,13 +16,14 @@ from pydantic import Field, FiniteFloat
 from carbonzeus_operator.clock import utc_now
 from carbonzeus_operator.errors import InvalidSpec
 from carbonzeus_operator.grid.answer import Moment, Strict, quoted
+from carbonzeus_operator.grid.file import ZONE
 from carbonzeus_operator.grid.http import Http, expect
 from carbonzeus_operator.grid.merge import merged
 from carbonzeus_operator.grid.series import Factor, Interval, Series, Signal
+from carbonzeus_operator.grid.spans import hour_of, pieces
 from carbonzeus_operator.grid.watttime_login import NAME, Login
 
 URL = "https://api.watttime.org"
-REGION = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*", re.ASCII)
 SIGNAL_TYPES = {Signal.MARGINAL: "co2_moer", Signal.AVERAGE: "co2_aoer"}
 UNITS = "lbs_co2_per_mwh"
 G_PER_KWH = 0.45359237
@@ -159,7 +159,7 @@ class WattTime:
 
 
 def _params(zone: str, signal: Signal, model: date | None) -> dict[str, str]:
-    if not REGION.fullmatch(zone):
+    if not ZONE.fullmatch(zone):
         raise InvalidSpec(f"{NAME} has no region {zone!r}: letters, digits, - and _", reason="InvalidZone")
     params = {"region": zone, "signal_type": SIGNAL_TYPES[signal]}
     return params if model is None else {**params, "model": model.isoformat()}
@@ -191,11 +191,7 @@ def _interval(point: _Point, meta: _Meta, *, estimated: bool) -> Interval | None
 
 def _calls(start: datetime, end: datetime) -> Iterator[tuple[datetime, datetime]]:
     """[start, end) in pieces that one call gives, from a full hour on: some regions have hours only."""
-    begin, last = start.astimezone(UTC).replace(minute=0, second=0, microsecond=0), end.astimezone(UTC)
-    while begin < last and start < end:
-        until = min(begin + CALL_SPAN, last)
-        yield begin, until
-        begin = until
+    return pieces(hour_of(start), end.astimezone(UTC), CALL_SPAN) if start < end else iter(())
 
 
 def _stamp(instant: datetime) -> str:
