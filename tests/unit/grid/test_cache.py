@@ -19,16 +19,6 @@ FAILED = Unavailable("the service is away")
 
 
 @pytest.fixture
-def watch() -> Watch:
-    return Watch()
-
-
-@pytest.fixture
-def source(watch: Watch) -> Source:
-    return Source(watch)
-
-
-@pytest.fixture
 async def cache(source: Source, watch: Watch) -> AsyncIterator[GridCache]:
     made = GridCache(source, state_dir=None, refresh_s=REFRESH_S, now=watch)
     yield made

@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
-import pytest
-
 from carbonzeus_operator.errors import Unavailable
 from carbonzeus_operator.grid.cache import UNWANTED, GridCache
 from carbonzeus_operator.grid.part import RETRY_S
@@ -16,16 +14,6 @@ from tests.unit.grid.samples import HOUR, KEY, ZONE, Source, Watch
 REFRESH_S = 300.0
 WANTED = {KEY: None}
 FAILED = Unavailable("the service is away")
-
-
-@pytest.fixture
-def watch() -> Watch:
-    return Watch()
-
-
-@pytest.fixture
-def source(watch: Watch) -> Source:
-    return Source(watch)
 
 
 def under_way(cache: GridCache) -> list[asyncio.Task[None]]:

@@ -18,7 +18,7 @@ from carbonzeus_operator.grid.http import Http
 from carbonzeus_operator.grid.series import Factor, Interval, Signal
 from tests.unit.grid.faults import FAULTS, meets, patience_s
 from tests.unit.grid.fuzz import Canned, answered, bodies, invents_nothing, thousand
-from tests.unit.grid.replay_server import Answer, Asked, ReplayServer, replay_server
+from tests.unit.grid.replay_server import Answer, Asked, ReplayServer
 from tests.unit.grid.samples import HOUR, T0, Watch, at, intervals
 
 WESTUS = ("westus", Signal.MARGINAL)
@@ -49,12 +49,6 @@ def measured(
 ) -> dict[str, Any]:
     """A value of the past, as the SDK writes it."""
     return {"location": location, "time": at(hours).isoformat(), "rating": rating, "duration": span}
-
-
-@pytest.fixture
-async def server() -> AsyncIterator[ReplayServer]:
-    async with replay_server() as running:
-        yield running
 
 
 @pytest.fixture

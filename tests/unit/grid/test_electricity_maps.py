@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from datetime import timedelta
 from typing import Any
 
@@ -14,27 +13,8 @@ from carbonzeus_operator.grid.electricity_maps import ElectricityMaps
 from carbonzeus_operator.grid.http import Http
 from carbonzeus_operator.grid.series import Factor, Signal
 from tests.unit.grid.emaps import DE, FORECAST, TOKEN, forecast, past, row, said, stamp
-from tests.unit.grid.replay_server import Answer, ReplayServer, replay_server
-from tests.unit.grid.samples import T0, Watch, at
-
-
-@pytest.fixture
-async def server() -> AsyncIterator[ReplayServer]:
-    async with replay_server() as running:
-        yield running
-
-
-@pytest.fixture
-async def http() -> AsyncIterator[Http]:
-    made = Http(now=lambda: T0)
-    yield made
-    await made.close()
-
-
-@pytest.fixture
-def maps(http: Http, server: ReplayServer) -> ElectricityMaps:
-    return ElectricityMaps(http=http, url=server.url, credential=lambda: TOKEN, now=Watch(at(0.3)))
-
+from tests.unit.grid.replay_server import Answer, ReplayServer
+from tests.unit.grid.samples import at
 
 # Forecasts
 

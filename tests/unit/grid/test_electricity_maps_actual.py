@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -10,29 +9,9 @@ import pytest
 from carbonzeus_operator.errors import Unavailable
 from carbonzeus_operator.grid.check import checked
 from carbonzeus_operator.grid.electricity_maps import ElectricityMaps
-from carbonzeus_operator.grid.http import Http
-from tests.unit.grid.emaps import DE, HISTORY, PAST, TOKEN, past, row, said
-from tests.unit.grid.replay_server import Answer, Asked, ReplayServer, replay_server
-from tests.unit.grid.samples import HOUR, T0, Watch, at
-
-
-@pytest.fixture
-async def server() -> AsyncIterator[ReplayServer]:
-    async with replay_server() as running:
-        yield running
-
-
-@pytest.fixture
-async def http() -> AsyncIterator[Http]:
-    made = Http(now=lambda: T0)
-    yield made
-    await made.close()
-
-
-@pytest.fixture
-def maps(http: Http, server: ReplayServer) -> ElectricityMaps:
-    return ElectricityMaps(http=http, url=server.url, credential=lambda: TOKEN, now=Watch(at(0.3)))
-
+from tests.unit.grid.emaps import DE, HISTORY, PAST, past, row, said
+from tests.unit.grid.replay_server import Answer, Asked, ReplayServer
+from tests.unit.grid.samples import HOUR, T0, at
 
 # Actuals
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import traceback
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
 import pytest
@@ -23,24 +23,6 @@ from tests.unit.grid.replay_server import Answer, ReplayServer, replay_server
 from tests.unit.grid.samples import T0, Watch, at
 
 few = settings(max_examples=20, deadline=None)
-
-
-@pytest.fixture
-async def server() -> AsyncIterator[ReplayServer]:
-    async with replay_server() as running:
-        yield running
-
-
-@pytest.fixture
-async def http() -> AsyncIterator[Http]:
-    made = Http(now=lambda: T0)
-    yield made
-    await made.close()
-
-
-@pytest.fixture
-def maps(http: Http, server: ReplayServer) -> ElectricityMaps:
-    return ElectricityMaps(http=http, url=server.url, credential=lambda: TOKEN, now=Watch(at(0.3)))
 
 
 # What goes wrong on the way

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -13,11 +13,10 @@ from hypothesis import strategies as st
 from carbonzeus_operator.errors import InvalidSpec, Unavailable
 from carbonzeus_operator.grid.check import checked
 from carbonzeus_operator.grid.energy_charts import EnergyCharts
-from carbonzeus_operator.grid.http import Http
 from carbonzeus_operator.grid.series import Factor, Signal
 from tests.unit.grid.fuzz import Canned, answered, bodies, invents_nothing, thousand
-from tests.unit.grid.replay_server import Answer, ReplayServer, replay_server
-from tests.unit.grid.samples import T0, Watch, at
+from tests.unit.grid.replay_server import Answer, ReplayServer
+from tests.unit.grid.samples import T0, at
 
 DE = ("DE", Signal.AVERAGE)
 Row = tuple[float, float | None, float | None]
@@ -34,19 +33,6 @@ def table(*rows: Row) -> dict[str, Any]:
 
 
 QUARTERS: Sequence[Row] = ((-0.5, 491.5, None), (-0.25, 497.4, None), (0, None, 505.0), (0.25, None, 508.0))
-
-
-@pytest.fixture
-async def server() -> AsyncIterator[ReplayServer]:
-    async with replay_server() as running:
-        yield running
-
-
-@pytest.fixture
-async def charts(server: ReplayServer) -> AsyncIterator[EnergyCharts]:
-    http = Http(now=lambda: T0)
-    yield EnergyCharts(http, server.url, Watch(at(0.1)))
-    await http.close()
 
 
 async def test_the_forecast_is_what_is_expected(charts: EnergyCharts, server: ReplayServer) -> None:

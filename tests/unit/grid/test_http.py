@@ -6,43 +6,17 @@ import asyncio
 import gzip
 import json
 import ssl
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from pydantic import BaseModel
 
 from carbonzeus_operator.certs import Schedule, cert_text, key_text, make_authority
 from carbonzeus_operator.errors import CarbonzeusError, InvalidSpec, Unavailable
 from carbonzeus_operator.grid.http import Http, Reply, Request, expect
+from tests.unit.grid.reading import Reading, reading
 from tests.unit.grid.replay_server import Answer, ReplayServer, replay_server
 from tests.unit.grid.samples import T0
-
-
-class Reading(BaseModel):
-    """What tests ask for."""
-
-    values: list[int]
-
-
-@pytest.fixture
-async def server() -> AsyncIterator[ReplayServer]:
-    async with replay_server() as running:
-        yield running
-
-
-@pytest.fixture
-async def http() -> AsyncIterator[Http]:
-    made = Http(timeout_s=5, now=lambda: T0)
-    yield made
-    await made.close()
-
-
-async def reading(http: Http, server: ReplayServer) -> Reading:
-    """Asks, and takes the answer."""
-    return expect(await http.get(Request(f"{server.url}/x")), "Sample", "the forecast of zone DE", model=Reading)
-
 
 # What is asked and what comes
 

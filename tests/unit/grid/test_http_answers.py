@@ -2,43 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pydantic import BaseModel
 
 from carbonzeus_operator.errors import CarbonzeusError, InvalidSpec, Unavailable
-from carbonzeus_operator.grid.http import LONGEST_WAIT_S, Http, Reply, Request, expect
-from tests.unit.grid.replay_server import Answer, ReplayServer, replay_server
+from carbonzeus_operator.grid.http import LONGEST_WAIT_S, Http, Reply, expect
+from tests.unit.grid.reading import Reading, reading
+from tests.unit.grid.replay_server import Answer, ReplayServer
 from tests.unit.grid.samples import T0, examples
-
-
-class Reading(BaseModel):
-    """What tests ask for."""
-
-    values: list[int]
-
-
-@pytest.fixture
-async def server() -> AsyncIterator[ReplayServer]:
-    async with replay_server() as running:
-        yield running
-
-
-@pytest.fixture
-async def http() -> AsyncIterator[Http]:
-    made = Http(timeout_s=5, now=lambda: T0)
-    yield made
-    await made.close()
-
-
-async def reading(http: Http, server: ReplayServer) -> Reading:
-    """Asks, and takes the answer."""
-    return expect(await http.get(Request(f"{server.url}/x")), "Sample", "the forecast of zone DE", model=Reading)
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from carbonzeus_operator.grid.http import Http
 from carbonzeus_operator.grid.neso import Neso
 from carbonzeus_operator.grid.provider import Provider
 from carbonzeus_operator.grid.series import Series, Signal
-from tests.unit.grid.replay_server import Answer, ReplayServer, replay_server
+from tests.unit.grid.replay_server import Answer, ReplayServer
 from tests.unit.grid.samples import Watch, at
 
 AVERAGE = Signal.AVERAGE
@@ -29,12 +29,6 @@ ASKS: dict[str, tuple[str, type[Neso | EnergyCharts], Callable[[Provider], Await
         lambda one: one.actual("DE", AVERAGE, at(-1), at(0)),
     ),
 }
-
-
-@pytest.fixture
-async def server() -> AsyncIterator[ReplayServer]:
-    async with replay_server() as running:
-        yield running
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -12,11 +11,10 @@ from hypothesis import strategies as st
 
 from carbonzeus_operator.errors import InvalidSpec, Unavailable
 from carbonzeus_operator.grid.check import checked
-from carbonzeus_operator.grid.http import Http
 from carbonzeus_operator.grid.neso import Neso
 from carbonzeus_operator.grid.series import Factor, Signal
 from tests.unit.grid.fuzz import Canned, answered, bodies, invents_nothing, thousand
-from tests.unit.grid.replay_server import Answer, Asked, ReplayServer, replay_server
+from tests.unit.grid.replay_server import Answer, Asked, ReplayServer
 from tests.unit.grid.samples import T0, Watch, at
 
 GB = ("GB", Signal.AVERAGE)
@@ -38,19 +36,6 @@ def regional(number: int, *windows: dict[str, Any]) -> dict[str, Any]:
     for one in windows:
         del one["intensity"]["actual"]
     return {"data": {"regionid": number, "dnoregion": "UKPN London", "shortname": "London", "data": list(windows)}}
-
-
-@pytest.fixture
-async def server() -> AsyncIterator[ReplayServer]:
-    async with replay_server() as running:
-        yield running
-
-
-@pytest.fixture
-async def neso(server: ReplayServer) -> AsyncIterator[Neso]:
-    http = Http(now=lambda: T0)
-    yield Neso(http, server.url, Watch(at(0.2)))
-    await http.close()
 
 
 async def test_the_forecast_begins_with_the_present_window(neso: Neso, server: ReplayServer) -> None:

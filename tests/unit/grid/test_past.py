@@ -18,16 +18,6 @@ NEWER = (T0 - timedelta(days=8), T0 - timedelta(days=7))
 
 
 @pytest.fixture
-def watch() -> Watch:
-    return Watch()
-
-
-@pytest.fixture
-def source(watch: Watch) -> Source:
-    return Source(watch)
-
-
-@pytest.fixture
 async def cache(source: Source, watch: Watch, tmp_path: Path) -> AsyncIterator[GridCache]:
     made = GridCache(source, state_dir=tmp_path, refresh_s=300.0, now=watch)
     yield made

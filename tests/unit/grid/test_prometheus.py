@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator
 from dataclasses import replace
 from typing import Any
 
@@ -14,25 +13,11 @@ from carbonzeus_operator.errors import InvalidSpec, Unavailable
 from carbonzeus_operator.grid.http import Http
 from carbonzeus_operator.grid.prometheus import Prometheus
 from carbonzeus_operator.grid.series import Factor, Series, Signal
-from tests.unit.grid.faults import FAULTS, meets, patience_s
+from tests.unit.grid.faults import FAULTS, meets
 from tests.unit.grid.fuzz import Canned, answered, bodies, thousand
 from tests.unit.grid.prometheus_answers import ACTUAL, FORECAST, INSTANT, RANGE, element, line, success
-from tests.unit.grid.replay_server import Answer, ReplayServer, replay_server
-from tests.unit.grid.samples import KEY, T0, ZONE, Watch, at
-
-
-@pytest.fixture
-async def server() -> AsyncIterator[ReplayServer]:
-    async with replay_server() as running:
-        yield running
-
-
-@pytest.fixture
-async def prometheus(server: ReplayServer, request: pytest.FixtureRequest) -> AsyncIterator[Prometheus]:
-    http = Http(timeout_s=patience_s(request), now=lambda: T0)
-    yield Prometheus(http, server.url, now=Watch(T0), forecast_query=FORECAST, actual_query=ACTUAL)
-    await http.close()
-
+from tests.unit.grid.replay_server import Answer, ReplayServer
+from tests.unit.grid.samples import KEY, T0, ZONE, at
 
 # What it says besides
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
@@ -10,24 +9,10 @@ import pytest
 
 from carbonzeus_operator.errors import InvalidSpec
 from carbonzeus_operator.grid.check import checked
-from carbonzeus_operator.grid.http import Http
 from carbonzeus_operator.grid.prometheus import CALL_STEPS, STEP, Prometheus
-from tests.unit.grid.prometheus_answers import ACTUAL, FORECAST, RANGE, line, success
-from tests.unit.grid.replay_server import Answer, Asked, ReplayServer, replay_server
+from tests.unit.grid.prometheus_answers import RANGE, line, success
+from tests.unit.grid.replay_server import Answer, Asked, ReplayServer
 from tests.unit.grid.samples import HOUR, KEY, T0, ZONE, Watch, at, intervals
-
-
-@pytest.fixture
-async def server() -> AsyncIterator[ReplayServer]:
-    async with replay_server() as running:
-        yield running
-
-
-@pytest.fixture
-async def prometheus(server: ReplayServer) -> AsyncIterator[Prometheus]:
-    http = Http(now=lambda: T0)
-    yield Prometheus(http, server.url, now=Watch(T0), forecast_query=FORECAST, actual_query=ACTUAL)
-    await http.close()
 
 
 async def test_an_actual(prometheus: Prometheus, server: ReplayServer) -> None:

@@ -2,31 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from dataclasses import replace
 
 import pytest
 
 from carbonzeus_operator.errors import InvalidSpec, Unavailable
-from carbonzeus_operator.grid.http import Http
 from carbonzeus_operator.grid.prometheus import Prometheus
 from carbonzeus_operator.grid.series import Factor
-from tests.unit.grid.prometheus_answers import ACTUAL, FORECAST, INSTANT, element, success
-from tests.unit.grid.replay_server import Answer, ReplayServer, replay_server
+from tests.unit.grid.prometheus_answers import INSTANT, element, success
+from tests.unit.grid.replay_server import Answer, ReplayServer
 from tests.unit.grid.samples import KEY, T0, Watch, at, intervals
-
-
-@pytest.fixture
-async def server() -> AsyncIterator[ReplayServer]:
-    async with replay_server() as running:
-        yield running
-
-
-@pytest.fixture
-async def prometheus(server: ReplayServer) -> AsyncIterator[Prometheus]:
-    http = Http(now=lambda: T0)
-    yield Prometheus(http, server.url, now=Watch(T0), forecast_query=FORECAST, actual_query=ACTUAL)
-    await http.close()
 
 
 async def test_a_forecast(prometheus: Prometheus, server: ReplayServer) -> None:

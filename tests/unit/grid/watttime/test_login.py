@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import traceback
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
@@ -14,8 +14,8 @@ from carbonzeus_operator.errors import CarbonzeusError, InvalidSpec, Unavailable
 from carbonzeus_operator.grid.http import Http
 from carbonzeus_operator.grid.watttime import WattTime
 from carbonzeus_operator.grid.watttime_login import Login
-from tests.unit.grid.replay_server import Answer, ReplayServer, replay_server
-from tests.unit.grid.samples import T0, Watch, at
+from tests.unit.grid.replay_server import Answer, ReplayServer
+from tests.unit.grid.samples import Watch, at
 from tests.unit.grid.watt import (
     CREDENTIAL,
     FORECAST,
@@ -28,31 +28,6 @@ from tests.unit.grid.watt import (
     good_for,
     logins,
 )
-
-
-@pytest.fixture
-async def server() -> AsyncIterator[ReplayServer]:
-    async with replay_server() as running:
-        running.answers[LOGIN] = Answer({"token": TOKEN})
-        yield running
-
-
-@pytest.fixture
-async def http() -> AsyncIterator[Http]:
-    made = Http(now=lambda: T0)
-    yield made
-    await made.close()
-
-
-@pytest.fixture
-def watch() -> Watch:
-    return Watch(at(0.1))
-
-
-@pytest.fixture
-def watttime(http: Http, server: ReplayServer, watch: Watch) -> WattTime:
-    return WattTime(http=http, url=server.url, credential=lambda: CREDENTIAL, now=watch)
-
 
 BODY = forecast((0, 1))
 

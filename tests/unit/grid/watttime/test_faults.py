@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -34,30 +33,6 @@ from tests.unit.grid.watt import (
 )
 
 few = settings(max_examples=20, deadline=None)
-
-
-@pytest.fixture
-async def server() -> AsyncIterator[ReplayServer]:
-    async with replay_server() as running:
-        running.answers[LOGIN] = Answer({"token": TOKEN})
-        yield running
-
-
-@pytest.fixture
-async def http() -> AsyncIterator[Http]:
-    made = Http(now=lambda: T0)
-    yield made
-    await made.close()
-
-
-@pytest.fixture
-def watch() -> Watch:
-    return Watch(at(0.1))
-
-
-@pytest.fixture
-def watttime(http: Http, server: ReplayServer, watch: Watch) -> WattTime:
-    return WattTime(http=http, url=server.url, credential=lambda: CREDENTIAL, now=watch)
 
 
 @pytest.mark.parametrize(

@@ -2,53 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 
 from carbonzeus_operator.errors import InvalidSpec
-from carbonzeus_operator.grid.http import Http
 from carbonzeus_operator.grid.series import Signal
 from carbonzeus_operator.grid.watttime import WattTime
-from tests.unit.grid.replay_server import Answer, Asked, ReplayServer, replay_server
-from tests.unit.grid.samples import T0, Watch, at
+from tests.unit.grid.replay_server import Answer, Asked, ReplayServer
+from tests.unit.grid.samples import at
 from tests.unit.grid.watt import (
     AVERAGE,
-    CREDENTIAL,
     FORECAST,
     HISTORY,
-    LOGIN,
     NORTH,
-    TOKEN,
     answer,
     forecast,
     said,
 )
-
-
-@pytest.fixture
-async def server() -> AsyncIterator[ReplayServer]:
-    async with replay_server() as running:
-        running.answers[LOGIN] = Answer({"token": TOKEN})
-        yield running
-
-
-@pytest.fixture
-async def http() -> AsyncIterator[Http]:
-    made = Http(now=lambda: T0)
-    yield made
-    await made.close()
-
-
-@pytest.fixture
-def watch() -> Watch:
-    return Watch(at(0.1))
-
-
-@pytest.fixture
-def watttime(http: Http, server: ReplayServer, watch: Watch) -> WattTime:
-    return WattTime(http=http, url=server.url, credential=lambda: CREDENTIAL, now=watch)
 
 
 def of(*days: int, history: bool = False) -> Any:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -10,14 +9,12 @@ import pytest
 
 from carbonzeus_operator.errors import InvalidSpec
 from carbonzeus_operator.grid.check import checked
-from carbonzeus_operator.grid.http import Http
 from carbonzeus_operator.grid.series import Factor, Signal
 from carbonzeus_operator.grid.watttime import G_PER_KWH, WattTime
-from tests.unit.grid.replay_server import Answer, Asked, ReplayServer, replay_server
-from tests.unit.grid.samples import HOUR, T0, Watch, at
+from tests.unit.grid.replay_server import Answer, Asked, ReplayServer
+from tests.unit.grid.samples import HOUR, T0, at
 from tests.unit.grid.watt import (
     AVERAGE,
-    CREDENTIAL,
     FORECAST,
     HISTORY,
     LOGIN,
@@ -27,30 +24,6 @@ from tests.unit.grid.watt import (
     forecast,
     said,
 )
-
-
-@pytest.fixture
-async def server() -> AsyncIterator[ReplayServer]:
-    async with replay_server() as running:
-        running.answers[LOGIN] = Answer({"token": TOKEN})
-        yield running
-
-
-@pytest.fixture
-async def http() -> AsyncIterator[Http]:
-    made = Http(now=lambda: T0)
-    yield made
-    await made.close()
-
-
-@pytest.fixture
-def watch() -> Watch:
-    return Watch(at(0.1))
-
-
-@pytest.fixture
-def watttime(http: Http, server: ReplayServer, watch: Watch) -> WattTime:
-    return WattTime(http=http, url=server.url, credential=lambda: CREDENTIAL, now=watch)
 
 
 def paths(server: ReplayServer) -> list[str]:
