@@ -7,11 +7,9 @@ Writes docs/bench-learn.md and docs/bench-learn.png. Needs ../shared/data.
 
 from __future__ import annotations
 
-import argparse
 import math
 import multiprocessing
 import random
-import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -19,9 +17,8 @@ from pathlib import Path
 
 import matplotlib as mpl
 import numpy as np
-from benchmarks import learn_replay, plan_cells
+from benchmarks import learn_replay, pages, plan_cells
 from benchmarks.learn_cells import HOURS, NOISES, RULES, SLOWDOWN, STARTS, USUAL, Outcome, by_noise, without_progress
-from benchmarks.plan_cells import DATA
 from matplotlib.figure import Figure
 
 from carbonzeus_cli.simulate.job import Job
@@ -38,11 +35,7 @@ DRAWN_H = (0.5, 2.0, 24.0)
 
 def main() -> None:
     """Run everything and write the page."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--workers", type=int, default=2)
-    workers = parser.parse_args().workers
-    if not DATA.is_dir():
-        sys.exit(f"the measured curves and grids are not there: {DATA}")
+    workers = pages.workers(__doc__)
     began = time.monotonic()
     with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("forkserver")) as pool:
         noises, clocks = by_noise(pool), without_progress(pool)

@@ -7,7 +7,6 @@ Writes docs/bench-plan.md, docs/bench-plan.csv and docs/bench-plan.png. Needs ..
 
 from __future__ import annotations
 
-import argparse
 import multiprocessing
 import subprocess
 import sys
@@ -19,8 +18,8 @@ from datetime import timedelta
 from pathlib import Path
 
 import numpy as np
-from benchmarks import plan_cells, plan_page, plan_why
-from benchmarks.plan_cells import DATA, NETWORKS, RIVALS, RULES, Outcome
+from benchmarks import pages, plan_cells, plan_page, plan_why
+from benchmarks.plan_cells import NETWORKS, RIVALS, RULES, Outcome
 
 from carbonzeus_cli.simulate.job import Bound, Job
 from carbonzeus_cli.simulate.rivals import at_constant
@@ -37,11 +36,7 @@ PAPER = (0.136, 0.025)
 
 def main() -> None:
     """Run everything and write the page."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--workers", type=int, default=2)
-    workers = parser.parse_args().workers
-    if not DATA.is_dir():
-        sys.exit(f"the measured curves and grids are not there: {DATA}")
+    workers = pages.workers(__doc__)
     began = time.monotonic()
     cells = plan_cells.cells()
     outcomes = []

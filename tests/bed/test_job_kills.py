@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from itertools import pairwise
 
 import pytest
@@ -68,7 +69,7 @@ def played(bed: Cluster) -> Iterator[Played]:
         agent, restarts = scene.agent(node)["metadata"]["name"], scene.restarts()
         killed.append((node, datetime.now(UTC)))
         bed.pods().kill(agent, hold=True)
-        scene.wait(lambda agent=agent, before=restarts: scene.restarts()[agent] > before[agent], "its end is noticed")  # type: ignore[misc]
+        scene.wait(partial(ended_since, scene, agent, restarts), "its end is noticed")
         bed.pods().release(agent)
         scene.wait(scene.ready, "it is ready again")
         limits_w += [stretch.limit_w for stretch in scene.truth().stretches if stretch.node == node][-2:]
@@ -77,6 +78,11 @@ def played(bed: Cluster) -> Iterator[Played]:
     scene.wait_closed(*NAMES)
     yield Played(scene, tuple(killed), tuple(limits_w), scene.truth(), {name: scene.records(name) for name in NAMES})
     scene.tear_down()
+
+
+def ended_since(scene: Scene, agent: str, restarts: Mapping[str, int]) -> bool:
+    """Whether an agent's pod counts more restarts than it did."""
+    return scene.restarts()[agent] > restarts[agent]
 
 
 @pytest.mark.parametrize("name", NAMES)

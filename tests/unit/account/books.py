@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 from hypothesis import settings
 
@@ -16,6 +17,8 @@ from carbonzeus_wire import EnergyRecord, Quality
 examples = settings(max_examples=1000 if os.environ.get("CARBONZEUS_THOROUGH") else 60, deadline=None)
 """How many examples a property is tried with."""
 
+CARBON = Path(__file__).resolve().parents[4] / "shared" / "data" / "carbon"
+"""Where recorded grids are, beside the checkout."""
 T0 = datetime(2026, 11, 24, 12, tzinfo=UTC)
 LEDGER = "ledger-a"
 POD = JobPod("uid-0", "train/job-0", "A40", 1, T0, leader=True)

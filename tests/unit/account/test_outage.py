@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 from datetime import datetime, timedelta
-from pathlib import Path
 
 import pytest
 
@@ -12,11 +11,9 @@ from carbonzeus_operator.account import Account, JobPod, figures, fold, observe,
 from carbonzeus_operator.account.settlement import LATE_ACTUALS
 from carbonzeus_operator.grid.series import Factor, Interval, Series, Signal
 from carbonzeus_wire import EnergyRecord, Quality
-from tests.unit.account.books import LEDGER, TERMS
+from tests.unit.account.books import CARBON, LEDGER, TERMS
 
-NESO = (
-    Path(__file__).resolve().parents[4] / "shared" / "data" / "carbon" / "gb_neso_2023_halfhourly_forecast_actual.csv"
-)
+NESO = CARBON / "gb_neso_2023_halfhourly_forecast_actual.csv"
 HALF_HOUR = timedelta(minutes=30)
 START = datetime.fromisoformat("2023-10-20T06:00Z")
 END = START + timedelta(hours=72)

@@ -7,7 +7,6 @@ import json
 import random
 from bisect import bisect_right
 from datetime import datetime, timedelta
-from pathlib import Path
 
 import pytest
 
@@ -29,15 +28,9 @@ from carbonzeus_operator.account import (
 from carbonzeus_operator.grid.series import Factor, Interval, Series, Signal
 from carbonzeus_operator.resources.ledger import Ledger
 from carbonzeus_wire import EnergyRecord, Quality
-from tests.unit.account.books import A40
+from tests.unit.account.books import A40, CARBON
 
-TRACE = (
-    Path(__file__).resolve().parents[4]
-    / "shared"
-    / "data"
-    / "carbon"
-    / "carboncast_2021-08_CISO_lca_forecast96h_actual.csv"
-)
+TRACE = CARBON / "carboncast_2021-08_CISO_lca_forecast96h_actual.csv"
 HOUR = timedelta(hours=1)
 RECORD = timedelta(minutes=5)
 START = datetime.fromisoformat("2021-08-03T06:40Z")

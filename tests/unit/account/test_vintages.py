@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 from dataclasses import replace
 from datetime import datetime, timedelta
-from pathlib import Path
 
 import pytest
 
@@ -23,16 +22,10 @@ from carbonzeus_operator.account import (
 )
 from carbonzeus_operator.grid.series import Factor, Interval, Series, Signal
 from carbonzeus_wire import EnergyRecord, Quality
-from tests.unit.account.books import A40, LEDGER
+from tests.unit.account.books import A40, CARBON, LEDGER
 from tests.unit.account.long_jobs import DAY, stored
 
-DATA = (
-    Path(__file__).resolve().parents[4]
-    / "shared"
-    / "data"
-    / "carbon"
-    / "emaps_2022_US-CAL-CISO_two_vintages_4weeks.csv"
-)
+DATA = CARBON / "emaps_2022_US-CAL-CISO_two_vintages_4weeks.csv"
 HOUR = timedelta(hours=1)
 TERMS = Terms(products={"A40": Product(300, A40)}, pue=1.2)
 RISEN = datetime.fromisoformat("2022-06-30T05:00Z")

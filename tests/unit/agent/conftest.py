@@ -11,8 +11,10 @@ from pathlib import Path
 
 import pytest
 
+from carbonzeus_agent.actuator import Actuator
 from carbonzeus_agent.driver import Board, DriverError, Reading
 from carbonzeus_agent.journal import Journal
+from tests.unit.agent.samples import BOARD
 
 NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)
 
@@ -135,3 +137,8 @@ def make_clock() -> type[FakeClock]:
 @pytest.fixture
 def make_driver() -> type[FakeDriver]:
     return FakeDriver
+
+
+@pytest.fixture
+def actuator(driver: FakeDriver, journal: Journal, clock: FakeClock) -> Actuator:
+    return Actuator(BOARD, driver, journal, clock)

@@ -5,10 +5,13 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 from carbonzeus_agent.builder import RecordBuilder
-from carbonzeus_agent.driver import Reading
+from carbonzeus_agent.driver import Board, Reading
+from carbonzeus_agent.plans import Aim
 from carbonzeus_agent.records import Closed, Owner, Sample
 
 NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)
+GPU = "GPU-1"
+BOARD = Board(GPU, "Fake A40", 300.0, 100.0, 300.0, mig=False)
 ALICE, BOB = Owner("team/alice", "uid-alice"), Owner("team/bob", "uid-bob")
 
 
@@ -52,3 +55,9 @@ def brief(record: Closed) -> tuple[float, float, int, str]:
     """Start and end [s after noon], energy [J], quality."""
     start, end = ((it - NOON).total_seconds() for it in (record.start, record.end))
     return start, end, record.energy_mj // 1000, str(record.quality)
+
+
+def aim(limit_w: float | None, *ahead_w: float, pod_uid: str = "") -> Aim:
+    """Of a plan at this limit; None: its steps have not begun."""
+    ours_w = frozenset({*ahead_w, *([] if limit_w is None else [limit_w])})
+    return Aim(planned=True, limit_w=limit_w, ahead_w=ours_w, pod_uid=pod_uid)

@@ -7,25 +7,14 @@ from typing import TYPE_CHECKING
 import pytest
 
 from carbonzeus_agent.actuator import Actuator
-from carbonzeus_agent.driver import Board, DriverFault, GpuLost, NoPermission, NotSupported
+from carbonzeus_agent.driver import DriverFault, GpuLost, NoPermission, NotSupported
 from carbonzeus_agent.journal import Journal
-from carbonzeus_agent.plans import RELEASE, Aim
+from carbonzeus_agent.plans import RELEASE
 from carbonzeus_wire import Outcome, RefusalReason
+from tests.unit.agent.samples import GPU, aim
 
 if TYPE_CHECKING:
     from tests.unit.agent.conftest import FakeClock, FakeDriver
-
-GPU = "GPU-1"
-BOARD = Board(GPU, "Fake A40", 300.0, 100.0, 300.0, mig=False)
-
-
-def aim(limit_w: float | None, *ahead_w: float) -> Aim:
-    return Aim(planned=True, limit_w=limit_w, ahead_w=frozenset({*ahead_w, *([] if limit_w is None else [limit_w])}))
-
-
-@pytest.fixture
-def actuator(driver: FakeDriver, journal: Journal, clock: FakeClock) -> Actuator:
-    return Actuator(BOARD, driver, journal, clock)
 
 
 def test_limit_is_written_once_and_read_back(actuator: Actuator, driver: FakeDriver) -> None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from carbonzeus_agent.driver import Board, Reading
+from carbonzeus_agent.driver import Reading
 from carbonzeus_agent.ledger import Ledger
 from carbonzeus_agent.meter import Meter
 from carbonzeus_agent.owners import Owners
@@ -20,11 +20,11 @@ from carbonzeus_agent.records import Owner, Sample
 from carbonzeus_agent.scraper import Look, ScrapeFailed
 from carbonzeus_agent.settings import Settings
 from carbonzeus_wire import EnergyPage, EnergyRecord, PodPlan, ProgressSource
+from tests.unit.agent.samples import BOARD
 
 if TYPE_CHECKING:
     from tests.unit.agent.conftest import FakeClock
 
-BOARD = Board("GPU-1", "Fake A40", 300.0, 100.0, 300.0, mig=False)
 ALICE = Owner("team/alice", "uid-alice")
 PLAN = PodPlan(
     pod_uid="uid-alice",

@@ -3,27 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 from carbonzeus_agent.actuator import Actuator
-from carbonzeus_agent.driver import Board
 from carbonzeus_agent.journal import Journal
-from carbonzeus_agent.plans import RELEASE, UNHEARD, Aim
+from carbonzeus_agent.plans import RELEASE, UNHEARD
 from carbonzeus_wire import RefusalReason
+from tests.unit.agent import samples
+from tests.unit.agent.samples import BOARD, GPU
 
 if TYPE_CHECKING:
     from tests.unit.agent.conftest import FakeClock, FakeDriver
 
-GPU = "GPU-1"
-BOARD = Board(GPU, "Fake A40", 300.0, 100.0, 300.0, mig=False)
-
-
-def aim(limit_w: float | None, *ahead_w: float, pod_uid: str = "uid-a") -> Aim:
-    ours_w = frozenset({*ahead_w, *([] if limit_w is None else [limit_w])})
-    return Aim(planned=True, limit_w=limit_w, ahead_w=ours_w, pod_uid=pod_uid)
+aim = partial(samples.aim, pod_uid="uid-a")
 
 
 @pytest.fixture
