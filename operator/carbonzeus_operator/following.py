@@ -21,6 +21,7 @@ from carbonzeus_operator.plan.schedule import (
     PlanStep,
     SlowdownKnob,
     WeightKnob,
+    in_force,
     make_plan,
     reference_plan,
     static_plan,
@@ -167,15 +168,10 @@ def pushed_steps(active: ActivePlan, product: str, rules: Rules) -> tuple[Step, 
 
 def carried(timeline: Sequence[PlanStep], slowdown: float, start: datetime, end: datetime) -> float:
     """The credit [s of work] earned (or, negative, spent) over [start, end). Before the first step r = 1."""
-    total, at, r = 0.0, start, 1.0
-    for step in timeline:
-        if step.at >= end:
-            break
-        if step.at > at:
-            total += (r - 1 / (1 + slowdown)) * (step.at - at).total_seconds()
-            at = step.at
-        r = step.r
-    return total + (r - 1 / (1 + slowdown)) * max((end - at).total_seconds(), 0.0)
+    return sum(
+        ((1.0 if step is None else step.r) - 1 / (1 + slowdown)) * (until - begin).total_seconds()
+        for begin, until, step in in_force(timeline, start, end)
+    )
 
 
 def _length(course: Course, measured: Measured, rules: Rules) -> Length:

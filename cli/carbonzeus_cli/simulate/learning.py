@@ -11,7 +11,7 @@ import numpy as np
 
 from carbonzeus_cli.simulate.feed import Feed
 from carbonzeus_cli.simulate.job import Job
-from carbonzeus_cli.simulate.loop import Progress, in_force
+from carbonzeus_cli.simulate.loop import Progress
 from carbonzeus_cli.simulate.run import Trace
 from carbonzeus_cli.simulate.truth import Meter, Traits
 from carbonzeus_operator.following import Course, follow
@@ -21,6 +21,7 @@ from carbonzeus_operator.plan.estimator import CONFIDENCE, Learner
 from carbonzeus_operator.plan.mixed import Group
 from carbonzeus_operator.plan.prior import Prior
 from carbonzeus_operator.plan.profiling import Means, Why, Window, next_window
+from carbonzeus_operator.plan.schedule import in_force
 from carbonzeus_operator.world.snapshot import ActivePlan, Measured
 
 
@@ -142,7 +143,7 @@ def learn(
             until = due if issue is None else min(due, issue)
             held = [
                 ((end - begin).total_seconds(), step.limits_w[job.product] if step else job.curve.highest.limit_w)
-                for begin, end, step in in_force(active, now, until)
+                for begin, end, step in in_force(active.timeline, now, until)
             ]
         for seconds, limit_w in held:
             progress.add(seconds, job.curve.at(limit_w)[1], job.watts(limit_w), limit_w)

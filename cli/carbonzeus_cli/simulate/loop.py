@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -12,7 +11,7 @@ from carbonzeus_cli.simulate.feed import Feed
 from carbonzeus_cli.simulate.job import Job
 from carbonzeus_cli.simulate.run import Trace
 from carbonzeus_operator.following import follow
-from carbonzeus_operator.plan.schedule import PlanStep
+from carbonzeus_operator.plan.schedule import in_force
 from carbonzeus_operator.world.snapshot import ActivePlan, Measured
 
 
@@ -69,25 +68,10 @@ def simulate(job: Job, feed: Feed, start: datetime, moments: list[Moment] | None
         due = active.plan.made_at + rules.replan
         issue = feed.next_issue(now)
         until = due if issue is None else min(due, issue)
-        for begin, end, step in in_force(active, now, until):
+        for begin, end, step in in_force(active.timeline, now, until):
             # Until the first plan begins, nobody has touched the limit.
             limit_w = step.limits_w[job.product] if step is not None else job.curve.highest.limit_w
             r = step.r if step is not None else job.whole.top_r
             progress.add((end - begin).total_seconds(), r, job.watts(limit_w), limit_w)
         now = until
     return Trace(np.array(progress.edges_s), np.array(progress.r), np.array(progress.watts))
-
-
-def in_force(
-    active: ActivePlan, start: datetime, end: datetime
-) -> Iterator[tuple[datetime, datetime, PlanStep | None]]:
-    """The steps in force over [start, end); None before the first."""
-    at, current = start, None
-    for step in active.timeline:
-        if step.at >= end:
-            break
-        if step.at > at:
-            yield at, step.at, current
-            at = step.at
-        current = step
-    yield at, end, current

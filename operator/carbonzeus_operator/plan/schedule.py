@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cache
@@ -75,6 +75,22 @@ class PlanStep(NamedTuple):
     """The job's throughput at these limits, relative to the reference limits."""
 
 
+def in_force(
+    steps: Iterable[PlanStep], start: datetime, end: datetime
+) -> Iterator[tuple[datetime, datetime, PlanStep | None]]:
+    """[start, end) end to end, each part with the step in force; None before the first. steps: rising in time."""
+    at, current = start, None
+    for step in steps:
+        if step.at >= end:
+            break
+        if step.at > at:
+            yield at, step.at, current
+            at = step.at
+        current = step
+    if at < end:
+        yield at, end, current
+
+
 @dataclass(frozen=True, slots=True)
 class Plan:
     """Power limits from `made_at` on. The last step is safe to hold for as long as nobody plans again."""
@@ -99,9 +115,8 @@ class Plan:
         if not isinstance(self.knob, SlowdownKnob):
             return None
         credit_s = self.knob.credit_s
-        ends = [*(step.at for step in self.steps[1:]), instant]
-        for step, end in zip(self.steps, ends, strict=True):
-            credit_s += (step.r - self.knob.floor_r) * max((min(end, instant) - step.at).total_seconds(), 0.0)
+        for begin, end, step in in_force(self.steps, self.made_at, instant):
+            credit_s += ((1.0 if step is None else step.r) - self.knob.floor_r) * (end - begin).total_seconds()
         return credit_s
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from datetime import datetime
 
-from carbonzeus_operator.plan.schedule import Plan, PlanStep, SlowdownKnob
+from carbonzeus_operator.plan.schedule import Plan, PlanStep, SlowdownKnob, in_force
 
 ROUNDS = 4
 """So often a plan is made again with less credit. Then the reference limit holds until the next measurement."""
@@ -27,17 +27,11 @@ def lacking_s(
     min(0, r - floor_r - r_error). What would be missing of a job that never stands still is not counted: the margin is for
     that.
     """
-    at, r = start, 1.0
     going = standing = worst_going = worst_standing = credit_s
-    for step in (*steps, None):
-        until = end if step is None else min(step.at, end)
-        if until > at:
-            gained = (r - floor_r - r_error) * (until - at).total_seconds()
-            going, standing = going + gained, standing + min(gained, 0.0)
-            worst_going, worst_standing = min(worst_going, going), min(worst_standing, standing)
-            at = until
-        if step is not None:
-            r = step.r
+    for begin, until, step in in_force(steps, start, end):
+        gained = ((1.0 if step is None else step.r) - floor_r - r_error) * (until - begin).total_seconds()
+        going, standing = going + gained, standing + min(gained, 0.0)
+        worst_going, worst_standing = min(worst_going, going), min(worst_standing, standing)
     return max(-worst_standing, 0.0) - max(-worst_going, 0.0)
 
 
