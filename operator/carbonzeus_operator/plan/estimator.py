@@ -35,7 +35,7 @@ from carbonzeus_operator.plan.prior import STEEPEST, Prior
 Floats = NDArray[np.float64]
 
 WARM_UP_S = 120.0
-"""What a job does in its first seconds teaches nothing."""
+"""What a job does in its first seconds, or after it moved, teaches nothing."""
 SHORTEST_S = 10.0
 """Nor does a shorter window: the limit has hardly settled."""
 CONFIDENCE = 3.0
@@ -88,6 +88,8 @@ class Learner:
     strange: tuple[Observation, ...] = ()
     """The last windows in a row that were too far off."""
     changes: int = 0
+    begun_s: float = 0.0
+    """When the job began to train under these conditions: its warm-up counts from here."""
     referred_at_s: float | None = None
     """When the reference limit was last measured; None: not since the job began, or changed."""
 
@@ -100,6 +102,15 @@ class Learner:
         """For the next job of the same workload: what was learned of r, power and noise stays, and is doubted a little."""
         memory = self.memory.shaken(NEXT_RUN)
         return Learner(replace(memory, at_s=0.0), self.levels)
+
+    def moved(self, prior: Prior) -> Learner:
+        """The same job goes on under other conditions: other levels, another GPU product, another number of workers.
+
+        Its time goes on and the work done so far stays done, at the least that it was; all else is learned anew.
+        """
+        at_s = self.elapsed_s
+        memory = Memory(Belief.before(prior), at_s)
+        return Learner(memory, banked_s=self.work_s, last=self.last, changes=self.changes, begun_s=at_s)
 
     @property
     def belief(self) -> Belief:
@@ -123,7 +134,9 @@ class Learner:
         check(seen, self.elapsed_s)
         held = self.held_s.get(seen.limit_w, 0.0) + seen.seconds
         counted = replace(self, held_s={**self.held_s, seen.limit_w: held}, last=seen)
-        if seen.steps is None or seen.steps <= 0 or seen.seconds < SHORTEST_S or seen.begin_s < WARM_UP_S:
+        if seen.steps is None or seen.steps <= 0 or seen.seconds < SHORTEST_S:
+            return counted
+        if seen.begin_s - self.begun_s < WARM_UP_S:
             return counted
         aged = self.memory.aged(seen.begin_s + seen.seconds)
         counted = replace(counted, memory=aged)

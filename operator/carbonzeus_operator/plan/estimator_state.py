@@ -19,7 +19,7 @@ from carbonzeus_operator.plan.estimator_noise import Noise, Scale
 from carbonzeus_operator.plan.estimator_windows import Observation
 from carbonzeus_operator.plan.prior import Prior
 
-VERSION = 1
+VERSION = 2
 
 
 def to_document(learner: Learner) -> dict[str, Any]:
@@ -27,6 +27,7 @@ def to_document(learner: Learner) -> dict[str, Any]:
     memory, prior = learner.memory, learner.prior
     return {
         "version": VERSION,
+        "product": prior.product,
         "referenceLimitWatts": prior.reference_limit_w,
         "levels": list(prior.limits_w),
         "mean": learner.belief.mean.tolist(),
@@ -38,20 +39,27 @@ def to_document(learner: Learner) -> dict[str, Any]:
         "bankedSeconds": learner.banked_s,
         "last": asdict(learner.last) if learner.last is not None else None,
         "changes": learner.changes,
+        "begunSeconds": learner.begun_s,
         "referredAtSeconds": learner.referred_at_s,
     }
 
 
-def from_document(document: Mapping[str, Any], prior: Prior) -> Learner:
-    """What `to_document` wrote. prior: of the same GPU product and range; InvalidSpec where the document is of another."""
+def from_document(document: Mapping[str, Any], prior: Prior | None = None) -> Learner:
+    """What `to_document` wrote. InvalidSpec where it cannot be read, or is of another product or range than `prior`.
+
+    Without `prior` it is of whatever it says. So a job that moved goes on: `from_document(document).moved(prior)`.
+    """
     try:
-        same = (document["version"], document["referenceLimitWatts"], tuple(document["levels"]))
-        if same != (VERSION, prior.reference_limit_w, prior.limits_w):
+        if document["version"] != VERSION:
             raise InvalidSpec(
-                f"what was learned is of the levels {document['levels']} W below {document['referenceLimitWatts']} W; now they are "
-                f"{list(prior.limits_w)} W below {prior.reference_limit_w:g} W: learn anew",
-                reason="OtherLevels",
+                f"what was learned is written as version {document['version']}, not {VERSION}: learn anew",
+                reason="OtherVersion",
             )
+        written = Prior.at(document["product"], document["referenceLimitWatts"], tuple(document["levels"]))
+        if prior is None:
+            prior = written
+        elif not prior.is_like(written):
+            raise InvalidSpec(f"what was learned is of {written}; now it is {prior}: learn anew", reason="OtherLevels")
         mean, covariance = np.array(document["mean"]), np.array(document["covariance"])
         count = len(prior.limits_w) + 1
         if mean.shape != (count,) or covariance.shape != (count, count) or not np.isfinite(covariance).all():
@@ -71,6 +79,7 @@ def from_document(document: Mapping[str, Any], prior: Prior) -> Learner:
             banked_s=document["bankedSeconds"],
             last=Observation(**last) if last is not None else None,
             changes=document["changes"],
+            begun_s=document["begunSeconds"],
             referred_at_s=document["referredAtSeconds"],
         )
     except (KeyError, TypeError, ValueError) as error:

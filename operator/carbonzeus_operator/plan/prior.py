@@ -80,6 +80,8 @@ class Prior:
     """(n) means."""
     covariance: Floats
     """(n, n). No level vouches for another: a curve may have its knee anywhere."""
+    product: str = ""
+    """As it was named; of another product nothing is taken over."""
 
     @classmethod
     def of(cls, product: str, reference_limit_w: float, minimum_w: float) -> Prior:
@@ -99,6 +101,11 @@ class Prior:
             if limits_w and limits_w[-1] - lowest_w < step_w / 3:
                 limits_w.pop()
             limits_w.append(lowest_w)
+        return cls.at(product, reference_limit_w, tuple(limits_w))
+
+    @classmethod
+    def at(cls, product: str, reference_limit_w: float, limits_w: tuple[float, ...]) -> Prior:
+        """At just these levels [W], falling, all below the reference limit."""
         rows = np.array(shape_of(product).rows)[::-1]
         shares = np.array(limits_w) / reference_limit_w
         log_r = np.interp(shares, rows[:, 0], np.log(rows[:, 1]))
@@ -106,4 +113,16 @@ class Prior:
         # Below the shape's last row, go on as steeply as can be, and trust nothing.
         beyond = np.log(np.minimum(shares / rows[0, 0], 1.0))
         log_r, deviation = log_r + STEEPEST / 2 * beyond, deviation - STEEPEST / 2 * beyond
-        return cls(reference_limit_w, tuple(limits_w), log_r, np.diag(np.maximum.accumulate(deviation**2)))
+        return cls(reference_limit_w, limits_w, log_r, np.diag(np.maximum.accumulate(deviation**2)), product)
+
+    def is_like(self, other: Prior) -> bool:
+        """Whether it is of the same product, reference limit and levels."""
+        return (self.product, self.reference_limit_w, self.limits_w) == (
+            other.product,
+            other.reference_limit_w,
+            other.limits_w,
+        )
+
+    def __str__(self) -> str:
+        levels = ", ".join(f"{limit_w:g}" for limit_w in self.limits_w)
+        return f"{self.product or 'an unnamed board'} at {levels} W below {self.reference_limit_w:g} W"

@@ -92,8 +92,9 @@ class Means:
 def next_window(learner: Learner, means: Means) -> Window | None:
     """The next thing to measure; None: nothing that pays (or can be paid), follow the plan."""
     reference_w = learner.prior.reference_limit_w
-    if learner.elapsed_s < WARM_UP_S:
-        return Window(reference_w, WARM_UP_S - learner.elapsed_s, Why.WARM_UP)
+    begun_s = learner.elapsed_s - learner.begun_s
+    if begun_s < WARM_UP_S:
+        return Window(reference_w, WARM_UP_S - begun_s, Why.WARM_UP)
     if learner.referred_at_s is None:
         first_s = CHECK_S if learner.known else FIRST_REFERENCE_S
         return Window(reference_w, first_s, Why.REFERENCE)

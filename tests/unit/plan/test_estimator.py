@@ -195,12 +195,41 @@ def test_what_was_written_down_is_read_back(seed: int, noise: float, count: int)
 def test_document_of_other_levels_is_refused() -> None:
     """Somebody changed the reference limit or the policy's range: learn anew."""
     document = to_document(Learner.begin(PRIOR))
-    with pytest.raises(InvalidSpec, match="learn anew"):
-        from_document(document, Prior.of("NVIDIA A40", 250, 150))
+    for other in (Prior.of("NVIDIA A40", 250, 150), Prior.of("NVIDIA A40", 300, 200), Prior.of("Tesla V100", 300, 150)):
+        with pytest.raises(InvalidSpec, match="NVIDIA A40 at 275.* now it is .* learn anew"):
+            from_document(document, other)
+    with pytest.raises(InvalidSpec, match="version 1"):
+        from_document({**document, "version": 1}, PRIOR)
     with pytest.raises(InvalidSpec, match="learn anew"):
         from_document({**document, "mean": None}, PRIOR)
     with pytest.raises(InvalidSpec, match="cannot be read"):
         from_document({}, PRIOR)
+
+
+def test_a_moved_job_goes_on_and_learns_anew() -> None:
+    """Time and work go on from where they were; of the other board nothing is known, not even that it is warm."""
+    before = learned(*windows([*MORNING, (225, 30)], noise=0.0005))
+    prior = Prior.of("NVIDIA H100", 700, 350)
+    for learner in (before.moved(prior), from_document(json.loads(json.dumps(to_document(before)))).moved(prior)):
+        assert learner.prior is prior
+        assert learner.elapsed_s == before.elapsed_s
+        assert learner.work_s == pytest.approx(before.work_s)
+        assert learner.curve is None
+        warming = learner.observe(Observation(learner.elapsed_s, 60.0, 700, 500.0, 1_000))
+        assert warming.levels == {}
+        assert warming.work_s - learner.work_s == pytest.approx(60)
+        slow = learner.observe(Observation(learner.elapsed_s, 60.0, 350, 300.0, 1_000))
+        assert slow.work_s - learner.work_s == pytest.approx(60 * slow.lowest_r[350])
+        assert slow.lowest_r[350] < 0.2
+
+
+def test_a_moved_job_learns_the_other_board() -> None:
+    """After it warmed up there, as if it had begun there."""
+    moved = learned(*windows(MORNING, noise=0.0005)).moved(Prior.of("Tesla V100", 300, 150))
+    learner = learned(*windows([(300, 2), *MORNING], noise=0.0005, seed=1, at_s=moved.elapsed_s), learner=moved)
+    assert learner.known == (275, 250, 225, 200, 175, 150)
+    assert learner.levels[300].seconds == 360
+    assert moved.work_s < learner.work_s < moved.work_s + learner.elapsed_s - moved.elapsed_s
 
 
 @pytest.mark.parametrize("broken", [{"seconds": 0.0}, {"limit_w": -1.0}, {"steps": math.nan}, {"begin_s": 0.0}])

@@ -89,6 +89,18 @@ def test_a_job_that_ends_soon_is_measured_no_more() -> None:
     assert next_window(learner, replace(MEANS, remaining_s=0.0)) is None
 
 
+def test_a_moved_job_warms_up_and_is_measured_from_the_top_again() -> None:
+    """Nothing of what was known holds there."""
+    learner = learned(*windows(MORNING)).moved(PRIOR)
+    window = next_window(learner, MEANS)
+    assert window is not None
+    assert (window.limit_w, window.why, window.seconds) == (300, Why.WARM_UP, 120)
+    learner = learner.observe(Observation(learner.elapsed_s, 120.0, 300, 244.0, 2_000))
+    window = next_window(learner, MEANS)
+    assert window is not None
+    assert (window.limit_w, window.why, window.seconds) == (300, Why.REFERENCE, 300)
+
+
 def test_next_run_begins_at_the_reference_limit_and_goes_on_where_the_last_ended() -> None:
     """No level is measured from the top again."""
     learner = learned(*windows(MORNING)).next_run()
