@@ -134,9 +134,7 @@ class Learner:
         check(seen, self.elapsed_s)
         held = self.held_s.get(seen.limit_w, 0.0) + seen.seconds
         counted = replace(self, held_s={**self.held_s, seen.limit_w: held}, last=seen)
-        if seen.steps is None or seen.steps <= 0 or seen.seconds < SHORTEST_S:
-            return counted
-        if seen.begin_s - self.begun_s < WARM_UP_S:
+        if seen.steps is None or seen.steps <= 0 or seen.seconds < SHORTEST_S or self.is_warming(seen):
             return counted
         aged = self.memory.aged(seen.begin_s + seen.seconds)
         counted = replace(counted, memory=aged)
@@ -155,6 +153,10 @@ class Learner:
             return counted.taught(seen)
         # What made the last windows strange may reach into this one.
         return counted if found is Verdict.SAYS_NOTHING else replace(counted, strange=())
+
+    def is_warming(self, seen: Observation) -> bool:
+        """Whether the job warms up in a window."""
+        return seen.begin_s - self.begun_s < WARM_UP_S
 
     def taught(self, seen: Observation) -> Learner:
         """After learning from a window, strange or not; its time is counted already."""

@@ -196,7 +196,7 @@ def test_document_of_other_levels_is_refused() -> None:
     """Somebody changed the reference limit or the policy's range: learn anew."""
     document = to_document(Learner.begin(PRIOR))
     for other in (Prior.of("NVIDIA A40", 250, 150), Prior.of("NVIDIA A40", 300, 200), Prior.of("Tesla V100", 300, 150)):
-        with pytest.raises(InvalidSpec, match="NVIDIA A40 at 275.* now it is .* learn anew"):
+        with pytest.raises(InvalidSpec, match=r"NVIDIA A40 at 275.* now it is .* learn anew"):
             from_document(document, other)
     with pytest.raises(InvalidSpec, match="version 1"):
         from_document({**document, "version": 1}, PRIOR)
