@@ -20,10 +20,12 @@ MAX_SLOWDOWN = f"{GROUP}/max-slowdown"
 PROGRESS = f"{GROUP}/progress"
 PROFILE = f"{GROUP}/profile"
 EXPECTED_DURATION = f"{GROUP}/expected-duration"
+WORKLOAD = f"{GROUP}/workload"
 OPT_OUT = "none"
 
-_KNOWN = (POLICY, MAX_SLOWDOWN, PROGRESS, PROFILE, EXPECTED_DURATION)
+_KNOWN = (POLICY, MAX_SLOWDOWN, PROGRESS, PROFILE, EXPECTED_DURATION, WORKLOAD)
 _NAME = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*"
+_WORKLOAD = r"[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?"
 _UNIT_S = {"d": 86_400, "h": 3_600, "m": 60, "s": 1}
 _YEAR_S = 365 * 86_400
 
@@ -44,6 +46,8 @@ class JobRequest:
     """Name of a PowerProfile in the job's namespace."""
     expected_duration_s: float | None = None
     """How long the job trains at its reference limit, from start to end [s]."""
+    workload: str | None = None
+    """What is trained, by a name of the user's own: jobs of one name share a learned curve."""
 
 
 def policy_of(annotations: Mapping[str, str], namespace_annotations: Mapping[str, str]) -> str | None:
@@ -83,6 +87,7 @@ def parse(annotations: Mapping[str, str], namespace_annotations: Mapping[str, st
         total_progress=total_progress,
         profile=read(PROFILE, annotations.get(PROFILE), _name, "resnet50-a40"),
         expected_duration_s=read(EXPECTED_DURATION, annotations.get(EXPECTED_DURATION), _duration_s, "36h"),
+        workload=read(WORKLOAD, annotations.get(WORKLOAD), _workload, "resnet50-b128"),
     )
     if faults:
         raise InvalidSpec("; ".join(faults), reason="InvalidAnnotation")
@@ -98,6 +103,14 @@ def _unknown(key: str) -> str:
 def _name(text: str) -> str:
     if len(text) > 253 or not re.fullmatch(_NAME, text):
         raise ValueError("is no name of an object (lower-case letters, digits, - and .)")
+    return text
+
+
+def _workload(text: str) -> str:
+    if not re.fullmatch(_WORKLOAD, text):
+        raise ValueError(
+            "is no name of a workload (up to 63 letters, digits, -, _ and ., the outer ones letters or digits)"
+        )
     return text
 
 

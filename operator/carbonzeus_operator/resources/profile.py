@@ -8,8 +8,19 @@ from typing import Annotated, NamedTuple
 from pydantic import ConfigDict, Field, model_validator
 
 from carbonzeus_operator.resources.base import Conditions, Part, Rule, rules
-from carbonzeus_operator.resources.quantity import DECIMAL, PositiveNumber, parse_decimal
+from carbonzeus_operator.resources.learning import LearnerState
+from carbonzeus_operator.resources.ledger import LARGEST, Count
+from carbonzeus_operator.resources.quantity import (
+    DECIMAL,
+    DecimalString,
+    PercentString,
+    PositiveNumber,
+    parse_decimal,
+)
 from carbonzeus_operator.resources.resource import AGE, Column, Resource
+from carbonzeus_wire.base import Instant
+
+MAX_POINTS = 64
 
 
 class ThroughputUnit(StrEnum):
@@ -75,7 +86,7 @@ class PowerProfileSpec(Part):
     points: Annotated[
         tuple[ProfilePoint, ...],
         Field(
-            max_length=64,
+            max_length=MAX_POINTS,
             json_schema_extra={
                 "x-kubernetes-list-type": "atomic",
                 **rules(
@@ -98,6 +109,9 @@ class PowerProfileSpec(Part):
     """User (default): written by a person and never changed by the operator. Measured: written by the operator."""
     workload: Annotated[str, Field(min_length=1, max_length=253)] | None = None
     """What was trained, for people and for finding the profile again, such as "resnet50-b128"."""
+    fingerprint: Annotated[str, Field(max_length=16, pattern="^[0-9a-f]{16}$")] | None = None
+    """What tells the workload apart, 16 hexadecimal digits: made of image, command, args, resources and replicas of its jobs,
+    or of their annotation carbonzeus.dev/workload. Absent in profiles that people write."""
 
     @model_validator(mode="after")
     def _a_curve(self) -> PowerProfileSpec:
@@ -131,13 +145,45 @@ class PowerProfileSpec(Part):
         )
 
 
+class MeasuredLimit(Part):
+    """What was measured at one power limit."""
+
+    limit_watts: DecimalString
+    """Power limit of each GPU, in watts."""
+    average_watts: DecimalString
+    """Average power of one GPU at this limit, in watts."""
+    throughput: DecimalString
+    """Likeliest speed of the whole job at this limit, in throughputUnit."""
+    throughput_low: DecimalString
+    """The speed three standard deviations lower, in throughputUnit."""
+    throughput_high: DecimalString
+    """The speed three standard deviations higher, in throughputUnit."""
+    seconds: Count = 0
+    """Time in windows at this limit, in seconds."""
+
+
 class PowerProfileStatus(Part):
     """What the operator makes of the profile."""
 
     observed_generation: Annotated[int, Field(ge=0)] | None = None
     """The generation of the spec that this status is about."""
-    points: Annotated[int, Field(ge=0, le=64)] | None = None
+    points: Annotated[int, Field(ge=0, le=MAX_POINTS)] | None = None
     """Points that plans use, after repair."""
+    windows: Count | None = None
+    """Windows of training that the curve was learned from, in all runs. Absent where a person wrote it."""
+    runs: Count | None = None
+    """Runs of jobs that taught the curve."""
+    version: Annotated[int, Field(ge=1, le=LARGEST)] | None = None
+    """1 at first, and one more each time that the workload was seen to have changed and was learned anew."""
+    uncertainty: PercentString | None = None
+    """By how much the throughput may be lower than the points say, at three standard deviations, at the worst point, in
+    percent."""
+    last_run_time: Instant | None = None
+    """When a job last taught the curve. Curves that nobody teaches any more age out by it."""
+    measured: Annotated[tuple[MeasuredLimit, ...], Field(max_length=MAX_POINTS)] = ()
+    """What was measured at each power limit, with how far it may be wrong, by rising limit."""
+    state: LearnerState | None = None
+    """What the learner knows, as JSON text. For the operator, not for people."""
     conditions: Conditions = ()
     """Usable: plans can be made with the curve. Repaired: measured points contradicted each other and were smoothed; the
     message names them."""
@@ -154,11 +200,17 @@ POWER_PROFILE = Resource(
     status=PowerProfileStatus,
     columns=(
         Column("GPU", ".spec.gpuProduct", "GPU model the curve was measured on."),
-        Column("GPUs", ".spec.gpuCount", "GPUs of the whole job.", type="integer"),
         Column("Points", ".status.points", "Points that plans use.", type="integer"),
+        Column("Windows", ".status.windows", "Windows of training that it was learned from.", type="integer"),
+        Column("Uncertainty", ".status.uncertainty", "By how much the throughput may be lower than the points say."),
+        Column("Runs", ".status.runs", "Runs of jobs that taught it.", type="integer"),
         Column("Source", ".spec.source", "User or Measured."),
         Column("Usable", '.status.conditions[?(@.type=="Usable")].status', "Whether plans can be made with it."),
         AGE,
+        Column("GPUs", ".spec.gpuCount", "GPUs of the whole job.", type="integer", wide=True),
         Column("Workload", ".spec.workload", "What was trained.", wide=True),
+        Column(
+            "Version", ".status.version", "1, and one more each time it was learned anew.", type="integer", wide=True
+        ),
     ),
 )

@@ -9,6 +9,7 @@ from pydantic import Field
 
 from carbonzeus_operator.grid.series import Signal
 from carbonzeus_operator.resources.base import Conditions, Part
+from carbonzeus_operator.resources.learning import LearningStatus
 from carbonzeus_operator.resources.ledger import LARGEST, Count, Ledger
 from carbonzeus_operator.resources.quantity import DecimalString, PercentString
 from carbonzeus_operator.resources.resource import AGE, Column, Resource
@@ -228,6 +229,8 @@ class CarbonReportStatus(Part):
         Field(max_length=4, json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["at"]}),
     ] = ()
     """What was settled at first, and again after 7, 30 and 95 days, when the source had time to revise its data."""
+    learning: LearningStatus | None = None
+    """How far the learning of the job's curve has come. Absent where the job names a profile."""
     reference_limit_watts: DecimalString | None = None
     """The limit the GPUs had before us: ceiling of the plan and limit of the baseline, in watts."""
     conditions: Conditions = ()
