@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-from carbonzeus_bed.gpus import build_library
+from carbonzeus_bed.gpus import build_library, read_speeds
 from carbonzeus_bed.kubelet import SOCKET, STOPPED, Kubelet
 from carbonzeus_bed.plant import NodeSpec, Plant
 from carbonzeus_bed.pods import PodWatch
@@ -99,7 +99,7 @@ class Emulator:
             await asyncio.sleep(TICK_S)
 
     async def _sync(self) -> None:
-        """Endpoints follow the pods; a kubelet goes down and comes back with the file that says so."""
+        """Endpoints follow the pods; kubelets and the speeds of boards follow the files that tell of them."""
         while True:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(SYNC_S):  # wait_for of Python 3.11 can swallow a cancellation
@@ -107,6 +107,13 @@ class Emulator:
             self._pods_changed.clear()
             await self._endpoints.sync(self._watch.pods.values())
             await self._sync_kubelets()
+            self._sync_speeds()
+
+    def _sync_speeds(self) -> None:
+        speeds: dict[str, float] = {}
+        for name in self._plant.nodes:
+            speeds |= read_speeds(self._folder / NODES / name)
+        self._plant.set_speeds(speeds, time.time_ns())
 
     async def _sync_kubelets(self) -> None:
         for name, kubelet in self._kubelets.items():

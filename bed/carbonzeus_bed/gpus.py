@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import fcntl
+import json
 import mmap
 import os
 import subprocess
@@ -25,6 +26,7 @@ NODE_VARIABLE = "CARBONZEUS_EMULATED_NODE"
 """The environment variable by which the library finds its node's folder."""
 STATE_FILE = "gpus.bin"
 WRITES_FILE = "writes.log"
+SPEEDS_FILE = "speeds.json"
 DRIVER_VERSION = "580.95.05"
 
 _SOURCES = Path(__file__).parent.parent / "nvml"
@@ -277,6 +279,15 @@ class Node:
         gpu.limit_changed_ns = time.time_ns()
         gpu.limit_mw = _milli(limit_w)
 
+    def set_speed(self, which: int | str, speed: float) -> None:
+        """How fast a board is from the emulator's next look on, relative to a good one: 0.85 for a hot or a poor one, 1 for a good one."""
+        if not 0 < speed <= 1:
+            raise ValueError(f"a board's speed is above 0 and at most 1, not {speed:g}")
+        speeds = read_speeds(self.folder) | {self.gpu(which).uuid.decode(): speed}
+        draft = self.folder / f"{SPEEDS_FILE}.new"
+        draft.write_text(json.dumps(speeds), encoding="utf-8")
+        draft.rename(self.folder / SPEEDS_FILE)
+
     def reset_counter(self, which: int | str) -> None:
         """The energy counter starts at zero again; the true energy goes on."""
         gpu = self.gpu(which)
@@ -317,6 +328,15 @@ def read_writes(folder: Path) -> list[Write]:
         at_ns, pid, uuid_, requested_mw, result = line.split(" ")
         writes.append(Write(int(at_ns), int(pid), uuid_, int(requested_mw), result))
     return writes
+
+
+def read_speeds(folder: Path) -> dict[str, float]:
+    """The speeds of a node's boards by UUID, as far as they were set."""
+    try:
+        speeds: dict[str, float] = json.loads((folder / SPEEDS_FILE).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    return speeds
 
 
 def build_library(lib_dir: Path) -> Path:

@@ -139,20 +139,22 @@ class Load:
 
     power_w: float
     speed: float
-    """Relative to the board's default limit."""
+    """Relative to a good board at its default limit."""
     sm_mhz: int
     memory_mhz: int
 
 
-def load(curve: Curve, product: Product, limit_w: float) -> Load:
+def load(curve: Curve, product: Product, limit_w: float, board_speed: float = 1.0) -> Load:
     """What `product` does under `limit_w` while it trains the curve's network.
+
+    board_speed: of this board, relative to a good one. A slow one takes as much power, and its clock falls as its speed does.
 
     A curve measured on another board is stretched, so that its highest limit is the product's default limit.
     The SM clock falls with the square of the speed: a network does not slow down by as much as its clock, so the
     clocks' ratio is a lower bound of the speed, as it is on boards.
     """
     stretch = product.default_w / curve.top_w
-    speed = curve.speed(limit_w / stretch)
+    speed = board_speed * curve.speed(limit_w / stretch)
     sm_mhz = max(IDLE_SM_MHZ, math.floor(product.sm_mhz * speed**2 / CLOCK_STEP_MHZ) * CLOCK_STEP_MHZ)
     low = limit_w < LOW_MEMORY_SHARE * product.default_w
     return Load(

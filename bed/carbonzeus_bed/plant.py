@@ -7,7 +7,7 @@ The plant gets the time from its caller and waits for nothing.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -51,6 +51,8 @@ class Board:
     energy_mj: float = field(init=False)
     power_w: float = field(init=False)
     power_factor: float = field(init=False, default=1.0)
+    speed: float = field(init=False, default=1.0)
+    """Relative to a good board of its product."""
     owners: list[Pod] = field(init=False, default_factory=list)
     _window: deque[tuple[int, float]] = field(init=False, default_factory=deque)
 
@@ -90,7 +92,7 @@ class Board:
         state.temperature_c = round(30 + 45 * self.power_w / self.product.default_w)
         state.sm_mhz = max((load.sm_mhz for load, _ in jobs), default=physics.IDLE_SM_MHZ)
         state.mem_mhz = max((load.memory_mhz for load, _ in jobs), default=physics.IDLE_MEMORY_MHZ)
-        capped = any(load.speed < 1.0 for load, _ in jobs)
+        capped = any(load.speed < self.speed for load, _ in jobs)
         state.clock_reasons = _REASON_POWER_CAP * capped if jobs else _REASON_IDLE
 
     def publish(self) -> None:
@@ -186,6 +188,15 @@ class Plant:
         if now_ns - self._truth_ns >= TRUTH_NS:
             self._write_truth()
 
+    def set_speeds(self, speeds: Mapping[str, float], now_ns: int) -> None:
+        """How fast boards are from now on, by UUID, relative to a good one; those not named are good ones."""
+        changed = [board for board in self.boards if board.speed != speeds.get(board.uuid, 1.0)]
+        if changed:
+            self.tick(now_ns)
+            for board in changed:
+                board.speed = speeds.get(board.uuid, 1.0)
+            self._settle()
+
     def close(self) -> None:
         """Writes the last lines of the truth and lets go of the boards."""
         self._write_truth()
@@ -232,7 +243,8 @@ class Plant:
             boards = held.get(uid, [])
             if not boards or not job.running or not _holds_all(job, boards):
                 continue
-            loads = [physics.load(physics.CURVES[job.pods[0].network], b.product, b.limit_mw / 1000) for b in boards]
+            curve = physics.CURVES[job.pods[0].network]
+            loads = [physics.load(curve, board.product, board.limit_mw / 1000, board.speed) for board in boards]
             pace = min(load.speed / len(board.owners) for load, board in zip(loads, boards, strict=True))
             self._paces[uid] = pace * self._job_factors.get(uid, 1.0)
             for board, load in zip(boards, loads, strict=True):

@@ -90,6 +90,15 @@ def test_lower_limits_are_never_faster_nor_hungrier(network: str, product: str) 
     assert loads[-1].speed == 1.0
 
 
+def test_slow_board_takes_as_much_power_and_shows_a_lower_clock() -> None:
+    """At 85 % of the speed the clock's ratio is still a lower bound of it."""
+    curve, board = CURVES["a40-resnet50"], PRODUCTS["NVIDIA A40"]
+    good, slow = load(curve, board, 225), load(curve, board, 225, 0.85)
+    assert slow.speed == pytest.approx(0.85 * good.speed)
+    assert slow.power_w == good.power_w
+    assert 0.7 * good.sm_mhz < slow.sm_mhz <= 0.85 * good.sm_mhz
+
+
 def test_waiting_board_draws_proportionally_less() -> None:
     """A board that works half the time draws half of what training adds to idling."""
     assert shared_power_w(230, 30, 0.5) == 130

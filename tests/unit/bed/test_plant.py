@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from carbonzeus_bed.gpus import gpu_uuid
+from carbonzeus_bed.gpus import gpu_uuid, read_speeds
 from carbonzeus_bed.physics import CURVES, IDLE_SM_MHZ
 from carbonzeus_bed.plant import Board, NodeSpec, Plant
 from carbonzeus_bed.pods import Pod
@@ -162,6 +162,35 @@ def test_two_workers_move_at_the_slower_ones_pace(bed: Bed) -> None:
         board = bed.board(node, index)
         assert board.power_w == pytest.approx(30 + slow * (FULL_W - 30))
         assert board.state.utilization == round(100 * slow)
+
+
+def test_slow_board_sets_the_pace_until_it_is_a_good_one_again(bed: Bed) -> None:
+    """At the same limits everywhere: it works all the time at a lower clock, and the others wait for it."""
+    bed.pods(worker("w0", "gpu-a", gpus=2, workers=2), worker("w1", "gpu-b", gpus=2, workers=2))
+    bed.plant.set_speeds({gpu_uuid("gpu-b", 1): 0.85}, bed.now_ns)
+    bed.run(10)
+    slow, other = bed.board("gpu-b", 1), bed.board("gpu-a", 0)
+    assert bed.steps() == pytest.approx(850)
+    assert (slow.state.utilization, other.state.utilization) == (100, 85)
+    assert slow.state.sm_mhz < 0.86 * other.state.sm_mhz
+    assert slow.power_w == pytest.approx(FULL_W)
+    assert other.power_w == pytest.approx(30 + 0.85 * (FULL_W - 30))
+    bed.plant.set_speeds({}, bed.now_ns)
+    bed.run(10)
+    assert bed.steps() == pytest.approx(1850)
+
+
+def test_speeds_are_kept_beside_the_boards(bed: Bed) -> None:
+    """What was set of one board stays when another one is set; no board stands still or is faster than a good one."""
+    node = bed.plant.nodes["gpu-a"]
+    assert read_speeds(node.folder) == {}
+    node.set_speed(0, 0.85)
+    node.set_speed(gpu_uuid("gpu-a", 1), 0.9)
+    node.set_speed(0, 1)
+    assert read_speeds(node.folder) == {gpu_uuid("gpu-a", 0): 1, gpu_uuid("gpu-a", 1): 0.9}
+    for speed in (0, 1.1):
+        with pytest.raises(ValueError, match="speed is above 0"):
+            node.set_speed(0, speed)
 
 
 @pytest.mark.parametrize("change", [{"phase": "Pending"}, {"deleting": True}, None])
