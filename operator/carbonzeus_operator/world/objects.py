@@ -7,6 +7,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from carbonzeus_operator.resources.annotations import WORKLOAD
+from carbonzeus_operator.world.fingerprint import fingerprint, workload_name
+
 JOB_NAME_LABEL = "training.kubeflow.org/job-name"
 REPLICA_TYPE_LABEL = "training.kubeflow.org/replica-type"
 REPLICA_INDEX_LABEL = "training.kubeflow.org/replica-index"
@@ -41,6 +44,10 @@ class Job:
     """None while it may still run."""
     succeeded: bool
     created_at: datetime | None
+    fingerprint: str = ""
+    """Tells the workload apart: jobs with the same one train alike. Empty where nothing is known of it."""
+    workload: str = ""
+    """What is trained, in a word for people; may be empty."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +101,8 @@ def all_running_since(pods: Iterable[Pod], workers: int) -> datetime | None:
 def job_from_raw(raw: Mapping[str, Any]) -> Job:
     """A Kubeflow training job (any of its kinds: their replica specs and conditions look alike)."""
     meta, spec, status = _map(raw, "metadata"), _map(raw, "spec"), _map(raw, "status")
+    annotations = dict(meta.get("annotations") or {})
+    named = annotations.get(WORKLOAD)
     replicas = next((value for name, value in spec.items() if name.endswith("ReplicaSpecs")), None) or {}
     done = {
         str(condition.get("type")): condition
@@ -109,12 +118,14 @@ def job_from_raw(raw: Mapping[str, Any]) -> Job:
         uid=str(meta.get("uid", "")),
         api_version=str(raw.get("apiVersion", "kubeflow.org/v1")),
         kind=str(raw.get("kind", "PyTorchJob")),
-        annotations=dict(meta.get("annotations") or {}),
+        annotations=annotations,
         workers=sum(int((part or {}).get("replicas", 1) or 0) for part in replicas.values()),
         suspended=bool(_map(spec, "runPolicy").get("suspend")),
         finished_at=finished_at,
         succeeded="Succeeded" in done,
         created_at=instant(meta.get("creationTimestamp")),
+        fingerprint=fingerprint(replicas, named),
+        workload=workload_name(replicas, named),
     )
 
 

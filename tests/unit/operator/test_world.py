@@ -101,6 +101,22 @@ def test_odd_objects_read_as_idle_ones():
     assert key_of({}) == Key("", "")
 
 
+def test_a_job_knows_its_workload():
+    """By what its pods run, or by the name that its owner gave it."""
+    container = {"name": "pytorch", "image": "ghcr.io/lab/resnet-train:v3"}
+    replicas = {"Worker": {"template": {"spec": {"containers": [container]}}}}
+    first = job_from_raw(raw("monday", 1, spec={"pytorchReplicaSpecs": replicas}))
+    again = job_from_raw(raw("tuesday", 7, spec={"pytorchReplicaSpecs": replicas, "runPolicy": {"suspend": True}}))
+    assert (again.fingerprint, again.workload) == (first.fingerprint, first.workload)
+    assert (len(first.fingerprint), first.workload) == (16, "resnet-train:v3")
+    annotated = raw("named", 1, spec={"pytorchReplicaSpecs": replicas})
+    annotated["metadata"]["annotations"] = {"carbonzeus.dev/workload": "resnet50-b128"}
+    named = job_from_raw(annotated)
+    assert named.workload == "resnet50-b128"
+    assert named.fingerprint not in {"", first.fingerprint}
+    assert job_from_raw(raw("odd", 1)).fingerprint == ""
+
+
 def test_a_job_is_finished_when_its_condition_says_so():
     """Succeeded or Failed, with the time it ended."""
     job = job_from_raw(

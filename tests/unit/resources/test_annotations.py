@@ -60,12 +60,14 @@ def test_a_full_request():
         progress="port=9100, path=/stats/metrics, metric=train_steps_total",
         profile="resnet50-a40",
         expected_duration="1d12h",
+        workload="ResNet50_b128.v2",
     ) == JobRequest(
         policy="gentle",
         max_slowdown=0.015,
         progress=ProgressSource(port=9100, path="/stats/metrics", metric="train_steps_total"),
         profile="resnet50-a40",
         expected_duration_s=129_600.0,
+        workload="ResNet50_b128.v2",
     )
 
 
@@ -87,6 +89,12 @@ def test_progress_may_say_how_much_of_it_there_will_be():
 def test_durations(text, seconds):
     """Days, hours, minutes, seconds."""
     assert asked(expected_duration=text) == JobRequest(policy="gentle", expected_duration_s=seconds)
+
+
+@pytest.mark.parametrize("name", ["a", "7", "w" * 63])
+def test_a_workload_has_a_name_of_up_to_63_characters(name):
+    """As long as the value of a label."""
+    assert asked(workload=name) == JobRequest(policy="gentle", workload=name)
 
 
 @pytest.mark.parametrize(
@@ -114,6 +122,11 @@ def test_durations(text, seconds):
         ("expected_duration", "0h", "is not above 0"),
         ("expected_duration", "366d", "is not above 0 and at most 365d"),
         ("expected_duration", "", "is no duration"),
+        ("workload", "ResNet 50", "is no name of a workload"),
+        ("workload", "lab/resnet", "is no name of a workload"),
+        ("workload", "resnet-", "is no name of a workload"),
+        ("workload", "w" * 64, "is no name of a workload"),
+        ("workload", "", "is no name of a workload"),
     ],
 )
 def test_a_bad_value_is_named_with_its_annotation_and_a_good_example(annotation, value, fault):
@@ -153,7 +166,10 @@ def test_a_misspelt_annotation_of_a_job_that_has_not_asked_is_none_of_our_busine
     assert parse({"carbonzeus.dev/max-slowdwon": "1%"}, {}) is None
 
 
-@given(st.text(max_size=80), st.sampled_from(["policy", "max-slowdown", "progress", "profile", "expected-duration"]))
+@given(
+    st.text(max_size=80),
+    st.sampled_from(["policy", "max-slowdown", "progress", "profile", "expected-duration", "workload"]),
+)
 def test_any_text_is_a_request_or_a_named_fault(text, annotation):
     """Nothing a user writes raises anything but InvalidSpec; `policy_of` never raises."""
     annotations = {POLICY: "gentle", f"carbonzeus.dev/{annotation}": text}
