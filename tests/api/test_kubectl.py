@@ -70,6 +70,26 @@ def test_get_shows_the_columns_of_a_policy(control_plane):
     control_plane.kubectl("delete", "cpol", "columns")
 
 
+def test_get_shows_the_columns_of_a_profile(control_plane):
+    """Who wrote it and how sure it is at a glance; what was trained with -o wide."""
+    control_plane.kubectl(
+        "apply",
+        "-f",
+        "-",
+        stdin="apiVersion: carbonzeus.dev/v1alpha1\nkind: PowerProfile\nmetadata: {name: columns, namespace: default}\n"
+        "spec: {gpuProduct: A40, workload: resnet, points: [{limitWatts: 300, averageWatts: 244, throughput: 1},"
+        ' {limitWatts: 250, averageWatts: 216, throughput: "0.98"}]}\n',
+    )
+    header, row = control_plane.kubectl("get", "ppf", "columns").splitlines()
+    narrow = ["NAME", "GPU", "POINTS", "WINDOWS", "UNCERTAINTY", "RUNS", "SOURCE", "USABLE", "AGE"]
+    assert header.split() == narrow
+    assert row.split()[:3] == ["columns", "A40", "User"]
+    header, row = control_plane.kubectl("get", "ppf", "columns", "-o", "wide").splitlines()
+    assert header.split() == [*narrow, "GPUS", "WORKLOAD", "VERSION"]
+    assert row.split()[-2:] == ["1", "resnet"]
+    control_plane.kubectl("delete", "ppf", "columns")
+
+
 def test_kubectl_says_which_field_is_unknown(control_plane):
     """Strict by default: a misspelt field is an error, not a policy without it."""
     with pytest.raises(RuntimeError, match=r'unknown field "spec\.maxSlowdwon"'):
