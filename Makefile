@@ -4,8 +4,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 BED ?= .bed
 SDK_VENV ?= $(VENV)/sdk
+ZEUS_VENV ?= $(VENV)/zeus
 
-.PHONY: help venv lock lint types generate bed-build bed-up bed-down demo test bench-plan bench-learn bench-agent bench-sdk test-sdk clean
+.PHONY: help venv lock lint types generate bed-build bed-up bed-down demo test bench-plan bench-learn bench-agent bench-sdk bench-zeus test-sdk clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -58,6 +59,14 @@ bench-agent: venv  ## what the node agent costs and how punctual it is, on emula
 
 bench-sdk: venv  ## what it costs a training to count a step (half a minute)
 	$(BIN)/python -m benchmarks.sdk_overhead
+
+bench-zeus: venv $(ZEUS_VENV)/.complete  ## profiling and energy side by side with the real Zeus, on emulated GPUs, into docs/ (seven minutes)
+	$(BIN)/python -m benchmarks.bench_zeus --zeus $(ZEUS_VENV)/bin/python
+
+$(ZEUS_VENV)/.complete: benchmarks/zeus/requirements.txt
+	$(PYTHON) -m venv $(ZEUS_VENV)
+	$(ZEUS_VENV)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
+	touch $@
 
 test-sdk: $(SDK_VENV)/.complete  ## real trainings of PyTorch, Hugging Face and Lightning that count their steps, without a GPU (installs 5 GB once)
 	PYTHONPATH=sdk $(SDK_VENV)/bin/python -m pytest --confcutdir=tests/unit/sdk \

@@ -1,0 +1,226 @@
+"""Our side: the real node agent on an emulated board, and a job's curve learned from the energy records that it hands out.
+
+What the operator does with a job is done here by a loop: read records, learn, ask what to measure next or plan, push. Time of the job is
+`speed` times the time on the wall (see zeus_stage): records come in as so many seconds of the job.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from benchmarks.zeus_stage import QuickStage
+
+from carbonzeus_bed.agentprocess import AgentProcess, free_ports
+from carbonzeus_operator.following import Course, follow
+from carbonzeus_operator.grid.series import Factor, Interval, Series, Signal
+from carbonzeus_operator.plan import bound
+from carbonzeus_operator.plan.curve import Curve
+from carbonzeus_operator.plan.estimator import Learner
+from carbonzeus_operator.plan.estimator_windows import Observation
+from carbonzeus_operator.plan.mixed import Group
+from carbonzeus_operator.plan.prior import Prior
+from carbonzeus_operator.plan.profiling import Means, Why, Window, next_window
+from carbonzeus_operator.plan.schedule import in_force
+from carbonzeus_operator.world.snapshot import Measured, Rules
+from carbonzeus_wire import EnergyPage, EnergyRecord, Quality
+
+POD = "worker"
+RECORD_S = 60.0
+"""Of the job: a record ends at least so often."""
+EDGE_S = 0.5
+"""Of the job: a window that was told of up to so shortly before its end is over."""
+LEASE_S = 900.0
+POLL_S = 0.03
+LATE_S = 10.0
+"""Of the wall: a record that is later than this will not come."""
+INTENSITY = 300.0
+"""gCO2eq/kWh, all the time: Zeus knows no grid, so there is none to follow."""
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A window as it was held, seconds of the job since it began."""
+
+    begin_s: float
+    end_s: float
+    window: Window
+
+
+@dataclass(slots=True)
+class Ours:
+    """A job whose curve is learned."""
+
+    stage: QuickStage
+    agent: AgentProcess
+    product: str
+    port: int
+    slowdown: float
+    rules: Rules
+    learner: Learner
+    windows: list[Held] = field(default_factory=list)
+    most_known: int = 0
+    """How many limits were known at most."""
+    settled_s: float = 0.0
+    """When that became so, seconds of the job."""
+    began_ns: int = 0
+    """When the first record with progress began."""
+    _after: int = 0
+
+    def run(self, seconds: float) -> None:
+        """Train for so many seconds of the job."""
+        self._push()
+        self._wait_until_told(0.0)
+        while self.learner.elapsed_s < seconds:
+            begin_s = self._now_s()
+            window = next_window(self.learner, self._means())
+            if window is not None:
+                known = len(self.learner.known)
+                if window.limit_w == self._reference_w:
+                    # Nothing ends its last record but the minute.
+                    self._push()
+                    self._wait_until_told(self.learner.elapsed_s + window.seconds - EDGE_S)
+                else:
+                    end_s = begin_s + window.seconds
+                    self._push((begin_s, window.limit_w), (end_s, self._reference_w))
+                    self._wait_until_told(end_s - EDGE_S)
+                now_s = self._now_s()
+                self.windows.append(Held(begin_s, now_s, window))
+                if len(self.learner.known) > max(known, self.most_known):
+                    self.most_known, self.settled_s = len(self.learner.known), now_s
+            else:
+                self._push(*self._planned(begin_s))
+                self._wait_until_told(self.learner.elapsed_s + self.rules.replan.total_seconds() - EDGE_S)
+
+    def _planned(self, begin_s: float) -> list[tuple[float, float]]:
+        """Steps of the plan from now on: (seconds of the job, limit)."""
+        curve = self.learner.curve
+        if curve is None:
+            return []
+        rules = replace(self.rules, curve_error=max(self.rules.curve_error, self.learner.r_error))
+        now = self._at(begin_s)
+        horizon = Interval(now - timedelta(hours=1), now + rules.horizon + timedelta(hours=1), INTENSITY)
+        flat = Series("flat", Signal.AVERAGE, Factor.LIFECYCLE, "flat", now, (horizon,))
+        elapsed_s = self.learner.elapsed_s
+        measured = Measured(elapsed_s, self.learner.work_s, now)
+        active = follow(None, measured, self._course(curve), flat, rules, now, fresh=True)
+        until = now + 2 * rules.replan
+        return [
+            ((begin - self._at(0.0)).total_seconds(), step.limits_w[self.product])
+            for begin, _, step in in_force(active.timeline, now, until)
+            if step is not None
+        ]
+
+    def _course(self, curve: Curve) -> Course:
+        return Course(fleet={self.product: Group(curve, 1)}, slowdown=self.slowdown)
+
+    def _means(self) -> Means:
+        learner = self.learner
+        error = max(self.rules.curve_error, learner.r_error)
+        margin_s = bound.margin_s(r_error=error, unseen_s=self.rules.unseen.total_seconds())
+        credit_s = bound.credit_s(
+            elapsed_s=learner.elapsed_s,
+            work_s=learner.work_s,
+            slowdown=self.slowdown,
+            grace_s=self.rules.grace_s,
+            margin_s=margin_s,
+        )
+        return Means(self.slowdown, credit_s, self.rules.survival_s)
+
+    @property
+    def _reference_w(self) -> float:
+        return self.learner.prior.reference_limit_w
+
+    def _now_s(self) -> float:
+        return (time.time_ns() - self.began_ns) / 1e9 * self.stage.speed
+
+    def _at(self, job_s: float) -> datetime:
+        """The job's own calendar: it begins at some midnight."""
+        return datetime(2026, 1, 1, tzinfo=UTC) + timedelta(seconds=job_s)
+
+    def _push(self, *steps: tuple[float, float]) -> None:
+        plan = self.agent.plan(POD, podIP="127.0.0.1", progress={"port": self.port, "metric": "train_steps_total"})
+        # Two moments of the job may be one microsecond on the wall.
+        walls = {round(self.began_ns / 1e3 + at_s / self.stage.speed * 1e6): limit_w for at_s, limit_w in steps}
+        plan["steps"] = [
+            {"at": (datetime.fromtimestamp(0, UTC) + timedelta(microseconds=at_us)).isoformat(), "limitWatts": limit_w}
+            for at_us, limit_w in sorted(walls.items())
+        ]
+        self.agent.push(plan, lease_s=LEASE_S)
+
+    def _wait_until_told(self, job_s: float) -> None:
+        """Learn from the records as they close, until they reach a moment of the job. RuntimeError where they stay away."""
+        due_s = max(job_s - self._now_s(), 0.0) / self.stage.speed if self.began_ns else 0.0
+        give_up = time.monotonic() + due_s + RECORD_S / self.stage.speed + LATE_S
+        while not self.began_ns or self.learner.elapsed_s < max(job_s, 1e-6):
+            if time.monotonic() > give_up:
+                raise RuntimeError(
+                    f"no energy record reaches {job_s:.0f} s of the job, the last {self.learner.elapsed_s:.0f} s"
+                )
+            time.sleep(POLL_S)
+            for record in self._records():
+                self._learn(record)
+
+    def _records(self) -> Iterator[EnergyRecord]:
+        status, text = self.agent.ask("GET", f"/v1/energy?after={self._after}&limit=100")
+        assert status == 200, text
+        for record in EnergyPage.model_validate_json(text).records:
+            self._after = record.seq
+            if record.pod_uid == f"uid-{POD}":
+                yield record
+
+    def _learn(self, record: EnergyRecord) -> None:
+        if not self.began_ns:
+            if record.progress is None:
+                return  # the counter was not seen yet
+            self.began_ns = _unix_ns(record.start)
+        seconds = (record.end - record.start).total_seconds()
+        assert record.limit_watts is not None
+        self.learner = self.learner.observe(
+            Observation(
+                begin_s=max((_unix_ns(record.start) - self.began_ns) / 1e9 * self.stage.speed, self.learner.elapsed_s),
+                seconds=seconds * self.stage.speed,
+                limit_w=record.limit_watts,
+                average_w=record.energy_millijoules / 1000 / seconds,
+                steps=record.progress if record.quality is not Quality.GAP else None,
+            )
+        )
+
+
+def profiled(windows: list[Held]) -> list[tuple[float, float]]:
+    """When it measured (begin, end): all windows but the warm-up, in which no job is slowed by anybody."""
+    return [(held.begin_s, held.end_s) for held in windows if held.window.why is not Why.WARM_UP]
+
+
+def slowed(windows: list[Held], reference_w: float) -> list[tuple[float, float]]:
+    """When it measured below the reference limit."""
+    return [(held.begin_s, held.end_s) for held in windows if held.window.limit_w < reference_w]
+
+
+def start(folder: Path, lib_dir: Path, product: str, network: str, pace: float, speed: float, slowdown: float) -> Ours:
+    """A node with one board, an agent on it, and a job that trains. Close agent and stage when done."""
+    stage = QuickStage(folder, product, 1, speed)
+    agent = AgentProcess(
+        stage,
+        lib_dir,
+        folder / "agent.log",
+        CARBONZEUS_SAMPLE_SECONDS=str(max(1 / speed, 0.02)),
+        CARBONZEUS_RECORD_SECONDS=str(max(RECORD_S / speed, 1.0)),
+        CARBONZEUS_REQUESTS_PER_SECOND="1000",
+    )
+    (port,) = free_ports(1)
+    agent.start()
+    stage.pods(stage.pod(POD, network=network, steps_per_second=pace * speed, metrics_port=port))
+    board = stage.node.gpu(0)
+    reference_w = board.limit_mw / 1000
+    rules = Rules(replan=timedelta(minutes=15), checked=Rules().replan)
+    # A policy goes down to half of the reference limit unless it says otherwise.
+    learner = Learner.begin(Prior.of(product, reference_w, reference_w / 2))
+    return Ours(stage, agent, product, port, slowdown, rules, learner)
+
+
+def _unix_ns(instant: datetime) -> int:
+    return (instant - datetime.fromtimestamp(0, UTC)) // timedelta(microseconds=1) * 1000
