@@ -65,12 +65,12 @@ class RecordBuilder:
     `bridge_s` is how long it waits for a sample before it calls the time a Gap. A hole up to there is covered by the
     counter, which went on counting, provided that one owner held the GPU throughout; `blink_s` is how long a hole may be
     for interpolation to be fair even across a change of owner. `ceiling_w`: no board draws more for long, so a counter
-    that says so has jumped, and power is integrated instead.
+    that says so has jumped, and power is integrated instead. `every` may be changed at any time.
     """
 
     def __init__(self, gpu: str, *, every: timedelta, bridge_s: float, blink_s: float, ceiling_w: float) -> None:
         self._gpu = gpu
-        self._every = every
+        self.every = every
         self._bridge_s = bridge_s
         self._blink_s = blink_s
         self._ceiling_w = ceiling_w
@@ -203,7 +203,7 @@ class RecordBuilder:
         """Carry the open record on to `to`, ending it at every cut on the way. No interval: nobody measured."""
         assert self._open is not None
         start = self._upto
-        cuts = [_Cut(at) for at in boundaries(start, to, self._every)]
+        cuts = [_Cut(at) for at in boundaries(start, to, self.every)]
         cuts += [cut for cut in self._pending if cut.at <= to]
         cuts += limits or []
         self._pending = [cut for cut in self._pending if cut.at > to]

@@ -71,6 +71,8 @@ class Meter:
         self._clock = clock
         self._settings = settings
         self._tracks: dict[str, _Track] = {}
+        self._every: dict[str, timedelta] = {}
+        """By UID of pods whose records are wanted shorter."""
         self._pods: dict[str, _Pod] = {}
         self._scrapes: set[asyncio.Task[None]] = set()
         self._entries: list[Entry] = []
@@ -112,6 +114,10 @@ class Meter:
     def follow(self, plans: Iterable[PodPlan], owners: Owners | None) -> None:
         """Scrape the pods whose plans say where they count, and no others."""
         now_s = self._clock.boot_s()
+        plans = tuple(plans)
+        usual = timedelta(seconds=self._settings.record_seconds)
+        shorter = {plan.pod_uid: timedelta(seconds=plan.record_seconds) for plan in plans if plan.record_seconds}
+        self._every = {uid: min(every, usual) for uid, every in shorter.items()}
         wanted: dict[str, _Pod] = {}
         for plan in plans:
             first_gpu = owners.first_gpu(plan.pod) if owners is not None else None
@@ -139,7 +145,9 @@ class Meter:
         if self._ticks % SCRAPE_EVERY == 0:
             for uid, pod in self._pods.items():
                 self._scrape(uid, pod)
+        usual = timedelta(seconds=self._settings.record_seconds)
         for track in self._tracks.values():
+            track.builder.every = self._every.get(track.builder.owner.pod_uid or "", usual)
             self._put(track, track.builder.advance(self._clock.utc(), self._clock.boot_s()))
 
     async def commit(self, *, final: bool = False) -> None:

@@ -22,12 +22,14 @@ from carbonzeus_operator.grid.cache import GridCache
 from carbonzeus_operator.grid.series import Signal
 from carbonzeus_operator.metrics import Metrics
 from carbonzeus_operator.pod_zones import pod_zones
+from carbonzeus_operator.profile_writer import ProfileWriter
 from carbonzeus_operator.report_writer import ReportWriter
 from carbonzeus_operator.resources.policy import Mode
 from carbonzeus_operator.revisions import revised, wanted_past
 from carbonzeus_operator.run import Run, begin_what_if, with_cursor
 from carbonzeus_operator.runs import Runs
 from carbonzeus_operator.settings import Settings
+from carbonzeus_operator.studying import study
 from carbonzeus_operator.upkeep import Upkeep
 from carbonzeus_operator.world.objects import Key, Pod, pod_from_raw
 from carbonzeus_operator.world.picture import Picture
@@ -38,6 +40,8 @@ log = logging.getLogger(__name__)
 
 COALESCE_S = 0.2
 """After the first news the round waits this long for more of it."""
+HEARD_S = 2.0
+"""So long after a window's end its records can be had: an agent lets them wait for the progress that belongs to them."""
 
 
 def rules_of(settings: Settings) -> Rules:
@@ -51,6 +55,7 @@ def rules_of(settings: Settings) -> Rules:
         minimum_dwell=timedelta(seconds=settings.minimum_dwell_seconds),
         horizon=timedelta(seconds=settings.horizon_seconds),
         zones=settings.zones,
+        timelapse=settings.learning_timelapse,
     )
 
 
@@ -89,9 +94,16 @@ class Cycle:
                 log.warning("this round was cut short: %s", error)
             self.metrics.round_seconds.observe((self.clock() - began).total_seconds())
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(self.settings.cycle_seconds):
+                async with asyncio.timeout(self._pause_s()):
                     await self._news.wait()
                 await asyncio.sleep(COALESCE_S)
+
+    def _pause_s(self) -> float:
+        """Until the next round, if nothing happens before: a window that is over is not to be waited for."""
+        now = self.clock()
+        due = [end for run in self.runs.by_key.values() if (end := run.window_end()) is not None]
+        over = [max((end - now).total_seconds(), 0.0) + HEARD_S for end in due]
+        return min([self.settings.cycle_seconds, *over])
 
     async def round(self) -> None:
         """One round."""
@@ -109,13 +121,15 @@ class Cycle:
             run.grid_key = zones.get(run.job.uid, run.grid_key)
             zoned = pod_zones(run.view(pods[key]), snapshot, rules) if pods[key] else {}
             run.observe(pods[key], nodes, snapshot.now, zoned)
+            if not run.closed:
+                study(run, pods[key], snapshot, rules)
             run.agree(pods[key], snapshot)
         await self._pull(pods)
         self._settle(snapshot)
         snapshot = self._snapshot(pods, nodes)
         decisions = reconcile(snapshot, rules)
         for run, decision in self._paired(decisions):
-            run.active = decision.active
+            run.decided(decision.active)
             run.grid_key = decision.grid_key or run.grid_key
             if decision.terms is not None and decision.terms.policy.mode is Mode.RECOMMEND and decision.active:
                 begin_what_if(run)
@@ -127,6 +141,8 @@ class Cycle:
             now=self.clock(),
         )
         await self._write(decisions, self._snapshot(pods, self._nodes()), rules)
+        retention = timedelta(seconds=self.settings.profile_retention_seconds)
+        await ProfileWriter(self.connection, self.picture).write(self.runs.by_key.values(), self.clock(), retention)
         await Upkeep(self.connection, self.picture).write(decisions)
         self.metrics.show(self.runs, decisions, self.fleet, self.grid)
         self.completed_at = self.clock()
@@ -177,6 +193,7 @@ class Cycle:
             namespaces={key.name: one.annotations for key, one in self.picture.namespaces.objects.items()},
             policies={key.name: one.spec for key, one in self.picture.policies.objects.items()},
             profiles={key: one.spec for key, one in self.picture.profiles.objects.items()},
+            learned={key: one.status for key, one in self.picture.profiles.objects.items()},
             nodes=nodes,
             grid=self.grid.views(),
         )

@@ -15,6 +15,8 @@ from carbonzeus_operator.errors import InvalidSpec
 from carbonzeus_operator.following import Course, follow, pushed_steps
 from carbonzeus_operator.grid.series import Signal
 from carbonzeus_operator.grid.view import GridView
+from carbonzeus_operator.learning.course import record_seconds, studied
+from carbonzeus_operator.learning.telling import what_is_known
 from carbonzeus_operator.plan.mixed import Overhead
 from carbonzeus_operator.plan.schedule import Plan, PlanStep
 from carbonzeus_operator.resources.policy import CarbonPolicySpec, Mode
@@ -119,6 +121,8 @@ def _planned(
         findings.append(Finding("Planned", False, "ObserveMode", "the policy only observes: no plan is made"))
         return JobDecision(view, ReportState.OBSERVING, tuple(findings), _measure_only(view, terms), terms, key, curves)
     active = _follow(view, snapshot, rules, terms, curves, grid, fresh=fresh)
+    if curves.study is not None:
+        findings.append(Finding("CurveKnown", *what_is_known(curves.study, active)))
     findings.append(Finding("Planned", True, "Planned" if fresh else "Static", _describe(active.plan, terms)))
     if terms.policy.mode is Mode.RECOMMEND:
         return JobDecision(
@@ -126,8 +130,14 @@ def _planned(
         )
     findings.append(_enforcement(view, snapshot.nodes))
     state = ReportState.ENFORCING if fresh else ReportState.HOLDING
+    every_s = record_seconds(active, curves.study) if curves.study is not None else None
     plans = tuple(
-        (pod.node, _pod_plan(view, pod, terms, steps=pushed_steps(active, _product(pod, snapshot.nodes), rules)))
+        (
+            pod.node,
+            _pod_plan(
+                view, pod, terms, steps=pushed_steps(active, _product(pod, snapshot.nodes), rules), every_s=every_s
+            ),
+        )
         for pod in view.pods
         if pod.node is not None and pod.running
     )
@@ -157,6 +167,8 @@ def _follow(
     )
     forecast = grid.forecast if grid is not None else None
     held = _held(view, snapshot, curves) if terms.policy.mode is Mode.ENFORCE else None
+    if curves.study is not None:
+        return studied(view.active, curves.study, course, forecast, rules, snapshot.now, fresh=fresh, held=held)
     return follow(view.active, view.measured, course, forecast, rules, snapshot.now, fresh=fresh, held=held)
 
 
@@ -262,7 +274,13 @@ def _measure_only(view: JobView, terms: Terms | None) -> tuple[tuple[str, PodPla
 
 
 def _pod_plan(
-    view: JobView, pod: Pod, terms: Terms | None, *, steps: tuple[Step, ...] = (), observe: bool = False
+    view: JobView,
+    pod: Pod,
+    terms: Terms | None,
+    *,
+    steps: tuple[Step, ...] = (),
+    observe: bool = False,
+    every_s: float | None = None,
 ) -> PodPlan:
     leader = view.pods and pod.uid == view.pods[0].uid
     return PodPlan(
@@ -273,6 +291,7 @@ def _pod_plan(
         steps=steps,
         progress=terms.request.progress if terms is not None and leader else None,
         pod_ip=pod.ip,
+        record_seconds=every_s,
     )
 
 

@@ -9,9 +9,13 @@ from typing import Any
 from carbonzeus_operator import account as accounts
 from carbonzeus_operator.account import Account, Terms
 from carbonzeus_operator.decide import Finding, JobDecision
+from carbonzeus_operator.learning import memory
+from carbonzeus_operator.learning.course import measured_of
+from carbonzeus_operator.learning.telling import phase_of, uncertainty_of
 from carbonzeus_operator.plan import bound
 from carbonzeus_operator.plan.schedule import SlowdownKnob
 from carbonzeus_operator.resources.base import GROUP, Condition
+from carbonzeus_operator.resources.learning import LearningPhase, LearningStatus
 from carbonzeus_operator.resources.quantity import format_percent
 from carbonzeus_operator.resources.report import (
     MAX_PLAN_STEPS,
@@ -28,7 +32,14 @@ from carbonzeus_operator.world.objects import Job
 from carbonzeus_operator.world.snapshot import Rules, Snapshot
 
 JOB_UID_LABEL = f"{GROUP}/job-uid"
-QUIET_REASONS = {"WorkersNotRunning", "ObserveMode", "Finished", "GPUsUnknown"}
+QUIET_REASONS = {
+    "WorkersNotRunning",
+    "ObserveMode",
+    "Finished",
+    "GPUsUnknown",
+    LearningPhase.WARMING_UP,
+    LearningPhase.MEASURING,
+}
 """Reasons of a False condition that are no trouble."""
 
 
@@ -62,7 +73,7 @@ def status_of(run: Run, decision: JobDecision, snapshot: Snapshot, rules: Rules)
         update={
             "state": decision.state,
             "policy": decision.terms.request.policy if decision.terms is not None else before.policy,
-            "profile": decision.terms.request.profile if decision.terms is not None else before.profile,
+            "profile": _profile(decision) or before.profile,
             "zone": decision.grid_key[0] if decision.grid_key is not None else before.zone,
             "signal": decision.grid_key[1] if decision.grid_key is not None else before.signal,
             "factor": series.factor.value if series is not None else before.factor,
@@ -83,6 +94,7 @@ def status_of(run: Run, decision: JobDecision, snapshot: Snapshot, rules: Rules)
             "planned": planned if planned is not None else before.planned,
             "coverage": coverage,
             "settlements": accounts.settlement_statements(account),
+            "learning": _learning(run) or before.learning,
             "reference_limit_watts": _reference(run) or before.reference_limit_watts,
             "conditions": Condition.updated(before.conditions, *(_condition(finding, now) for finding in findings)),
             "ledger": accounts.encode(account),
@@ -195,13 +207,32 @@ def _bound(decision: JobDecision) -> str | None:
     return format_percent(slowdown) if slowdown is not None else None
 
 
+def _profile(decision: JobDecision) -> str | None:
+    if decision.curves is not None:
+        return decision.curves.profile
+    return decision.terms.request.profile if decision.terms is not None else None
+
+
+def _learning(run: Run) -> LearningStatus | None:
+    study = run.study
+    if study is None:
+        return None
+    return LearningStatus(
+        phase=phase_of(study),
+        windows=study.windows,
+        profiling_seconds=round(study.profiled_s),
+        uncertainty=uncertainty_of(study),
+        state=memory.as_text(study),
+    )
+
+
 def _bound_kept(run: Run, decision: JobDecision, rules: Rules) -> Finding | None:
     slowdown = decision.terms.slowdown if decision.terms is not None else None
-    if slowdown is None or run.account.work_us <= 0:
+    learned = decision.curves is not None and decision.curves.study is not None
+    done = measured_of(run.study) if run.study is not None and learned else run.account
+    if slowdown is None or done.work_s <= 0:
         return None
-    credit_s = bound.credit_s(
-        elapsed_s=run.account.elapsed_s, work_s=run.account.work_s, slowdown=slowdown, grace_s=rules.grace_s
-    )
+    credit_s = bound.credit_s(elapsed_s=done.elapsed_s, work_s=done.work_s, slowdown=slowdown, grace_s=rules.grace_s)
     if credit_s >= 0:
         return Finding("BoundKept", True, "WithinBound", f"at most {slowdown:.2%} and {rules.grace_s:g} s behind")
     return Finding(

@@ -14,6 +14,8 @@ from carbonzeus_operator.account import Account, JobPod, LimitStep, Product, Ter
 from carbonzeus_operator.errors import InvalidSpec
 from carbonzeus_operator.grid.series import Series, Signal
 from carbonzeus_operator.grid.view import GridView
+from carbonzeus_operator.learning.course import window_end
+from carbonzeus_operator.learning.study import Study, Workers
 from carbonzeus_operator.resources.annotations import PROFILE
 from carbonzeus_operator.resources.report import CarbonReportStatus, JobResult, ReportState
 from carbonzeus_operator.terms import accounting_terms, gpus_of
@@ -51,6 +53,14 @@ class Run:
     """The ledgers that hold its records."""
     ends: dict[str, datetime] = field(default_factory=dict)
     """By pod UID: the end of the last record folded."""
+    study: Study | None = None
+    """What is learned of its curve; None where it names a profile, or none can be learned."""
+    learned: str | None = None
+    """What the report keeps of it, until it is gone on with."""
+    workers: Workers = field(default_factory=Workers)
+    """Its GPUs, as last seen."""
+    kept: tuple[Study, bool] | None = None
+    """What its PowerProfile was last written with, and whether the job had ended."""
     problem: str | None = None
     """Why its report cannot be written or its account not be read."""
     _written: tuple[Account, Report, bool] | None = None
@@ -188,6 +198,8 @@ class Run:
     def fold(self, ledger: str, records: Iterable[EnergyRecord], *, series: tuple[Series | None, ...]) -> None:
         """Takes a ledger's records, each exactly once."""
         records = tuple(records)
+        if self.study is not None:
+            self._learn(ledger, records, self.study)
         self.account = accounts.fold(self.account, ledger, records, self.terms, series=series)
         if self.what_if is not None:
             steps = self.active.timeline if self.active is not None else ()
@@ -197,15 +209,47 @@ class Run:
             if record.pod_uid is not None and any(pod.uid == record.pod_uid for pod in self.account.pods):
                 self.ends[record.pod_uid] = max(record.end, self.ends.get(record.pod_uid, record.end))
 
+    def _learn(self, ledger: str, records: tuple[EnergyRecord, ...], study: Study) -> None:
+        """Before the account: what a window taught counts for its own energy, too."""
+        cursor = self.account.cursors.get(ledger)
+        uids, names = {pod.uid for pod in self.account.pods}, {pod.name for pod in self.account.pods}
+        mine = [
+            record
+            for record in records
+            if (cursor is None or record.seq > cursor.seq)
+            and (record.pod_uid in uids or (record.pod_uid is None and record.pod in names))
+        ]
+        self.study = study = study.heard(mine, self.workers, self.account.running)
+        product = self.terms.products.get(study.subject.product)
+        if product is not None and product.curve is not None:
+            products = {**self.terms.products, study.subject.product: replace(product, curve=study.whole)}
+            self.terms = replace(self.terms, products=products)
+
+    def decided(self, active: ActivePlan | None) -> None:
+        """Takes the plan that is followed from now on."""
+        window = active.window if active is not None and active is not self.active else None
+        if window is not None and self.study is not None:
+            self.study = self.study.taken(window)
+        self.active = active
+
+    def window_end(self) -> datetime | None:
+        """When the window that is under way, or not heard of yet, is over; None where there is none."""
+        if self.active is None or self.active.window is None or self.study is None or self.job.finished_at is not None:
+            return None
+        return window_end(self.active, self.study)
+
     def view(self, pods: Iterable[Pod], past_work_s: tuple[float, ...] = ()) -> JobView:
         """For the decision."""
         ranked = tuple(sorted(pods, key=lambda pod: pod.rank_order))
-        return JobView(self.job, ranked, self.measured, self.active, past_work_s)
+        return JobView(self.job, ranked, self.measured, self.active, past_work_s, self.study)
 
     @property
     def workload(self) -> tuple[str, str] | None:
-        """(namespace, profile): runs under one PowerProfile are runs of one workload. None where it names no profile."""
+        """(namespace, profile): runs under one PowerProfile are runs of one workload. None where it has none."""
         profile = self.job.annotations.get(PROFILE)
+        if profile is None:
+            status = self.report.status if self.report is not None else None
+            profile = status.profile if isinstance(status, CarbonReportStatus) else None
         return (self.job.key.namespace, profile) if profile is not None else None
 
     @property
@@ -234,6 +278,7 @@ class Run:
             self.problem = str(error)
             return
         self.problem = None
+        self.study, self.learned = None, report.status.learning.state if report.status.learning is not None else None
         self.ends.clear()
         self.grid_key = _grid_key(report.status)
         reference = report.status.reference_limit_watts

@@ -57,6 +57,11 @@ class Settings(BaseSettings):
     horizon_seconds: Seconds = 96 * 3_600.0
     """How far ahead a plan looks."""
 
+    profile_retention_seconds: Seconds = 180 * 86_400.0
+    """A PowerProfile that the operator measured is deleted this long after a job last taught it."""
+    learning_timelapse: Annotated[float, Field(ge=1)] = 1.0
+    """For emulations: each second stands for so many seconds of training where curves are learned. 1 on real GPUs."""
+
     grid_providers: Annotated[tuple[AnyEntry, ...], Field(min_length=1)] = (FileEntry(),)
     """Where carbon intensity comes from, in the order of preference, as JSON."""
     grid_credentials_dir: Path = Path("/etc/carbonzeus/grid-credentials")

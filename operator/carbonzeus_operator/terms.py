@@ -13,11 +13,14 @@ from carbonzeus_operator import account
 from carbonzeus_operator.errors import InvalidSpec
 from carbonzeus_operator.grid import zones
 from carbonzeus_operator.grid.series import Signal
+from carbonzeus_operator.learning import course as learned
+from carbonzeus_operator.learning.study import Study
+from carbonzeus_operator.learning.subject import Subject
 from carbonzeus_operator.plan.curve import Curve, Point
 from carbonzeus_operator.plan.mixed import Group
 from carbonzeus_operator.resources.annotations import POLICY, PROFILE, JobRequest, parse
-from carbonzeus_operator.resources.policy import CarbonPolicySpec
-from carbonzeus_operator.resources.profile import PowerProfileSpec, ThroughputUnit
+from carbonzeus_operator.resources.policy import CarbonPolicySpec, Mode
+from carbonzeus_operator.resources.profile import PowerProfileSpec, ProfileSource, ThroughputUnit
 from carbonzeus_operator.world.objects import Key, Pod
 from carbonzeus_operator.world.snapshot import JobView, NodeView, Rules, Snapshot
 from carbonzeus_wire import GpuState
@@ -35,7 +38,7 @@ class Terms:
 
 @dataclass(frozen=True, slots=True)
 class Curves:
-    """What the job's profile says of its GPUs."""
+    """What is known of the job's GPUs: from its profile, or as learned."""
 
     groups: Mapping[str, Group]
     """By GPU product, cut to the limits that the policy allows: for planning."""
@@ -43,6 +46,10 @@ class Curves:
     """By GPU product, uncut: for accounting."""
     reference_rate: float | None
     """Progress a second at the reference limit; None where the profile's throughput is relative."""
+    profile: str
+    """The name of the PowerProfile."""
+    study: Study | None = None
+    """Where it is learned while the job trains."""
 
 
 def terms_of(view: JobView, snapshot: Snapshot) -> Terms | None:
@@ -88,15 +95,66 @@ def gpus_of(pod: Pod, nodes: Mapping[str, NodeView]) -> tuple[GpuState, ...]:
     return tuple(sorted((gpu for gpu in node.gpus if str(pod.key) in gpu.pods), key=lambda gpu: gpu.uuid))
 
 
+def subject_of(view: JobView, terms: Terms, snapshot: Snapshot) -> Subject | None:
+    """What can be learned of a job that names no profile; None where it names one, or not all of its GPUs are known.
+
+    InvalidSpec for GPUs of several products: one curve cannot be told from another while they wait for each other.
+    """
+    if terms.request.profile is not None:
+        return None
+    gpus = [gpu for pod in view.pods for gpu in gpus_of(pod, snapshot.nodes)]
+    if not gpus or len(gpus) < sum(pod.gpus for pod in view.pods):
+        return None
+    products = sorted({gpu.product for gpu in gpus})
+    if len(products) > 1:
+        raise InvalidSpec(
+            f"no power curve is known for this job, and none is learned while it runs on several GPU products"
+            f" ({', '.join(products)}). Name a PowerProfile of its namespace in {PROFILE}",
+            reason="MixedProducts",
+        )
+    references_w = [gpu.reference_limit_watts for gpu in gpus if gpu.reference_limit_watts is not None]
+    if not references_w:
+        raise InvalidSpec(
+            f"no power curve is known for this job, and {products[0]!r} tells no power limit: there is nothing to learn",
+            reason="NoProfile",
+        )
+    reference_w = min(references_w)
+    lowest_w = max((gpu.minimum_limit_watts or 0.0 for gpu in gpus), default=0.0)
+    return Subject(
+        namespace=view.job.key.namespace,
+        workload=view.job.workload,
+        fingerprint=view.job.fingerprint,
+        product=products[0],
+        gpus=len(gpus),
+        reference_limit_w=reference_w,
+        minimum_w=max(reference_w * terms.policy.power_limit.minimum_percent / 100, lowest_w),
+    )
+
+
+def is_learned(subject: Subject, terms: Terms, snapshot: Snapshot) -> bool:
+    """Whether a job is learned of: measuring needs a policy that enforces. Whoever owns its profile has the last word."""
+    kept = snapshot.profiles.get(Key(subject.namespace, subject.profile))
+    pinned = isinstance(kept, PowerProfileSpec) and kept.source is ProfileSource.USER
+    return terms.policy.mode is Mode.ENFORCE and not pinned
+
+
 def curves_of(view: JobView, terms: Terms, snapshot: Snapshot) -> Curves:
     """The job's curves, by GPU product. InvalidSpec where there are none for its GPUs."""
     gpus = [gpu for pod in view.pods for gpu in gpus_of(pod, snapshot.nodes)]
     name = terms.request.profile
     if name is None:
-        raise InvalidSpec(
-            f"no power curve is known for this job. Name a PowerProfile of its namespace in {PROFILE}",
-            reason="NoProfile",
-        )
+        subject = subject_of(view, terms, snapshot)
+        study = view.study
+        if subject is not None and study is not None and is_learned(subject, terms, snapshot):
+            fleet = learned.fleet_of(study, terms.policy.power_limit.maximum_percent)
+            return Curves(fleet, {subject.product: study.whole}, study.reference_rate, subject.profile, study)
+        if subject is None or Key(subject.namespace, subject.profile) not in snapshot.profiles:
+            raise InvalidSpec(
+                "no power curve is known for this job, and none is learned under a policy that does not enforce. Name a"
+                f" PowerProfile of its namespace in {PROFILE}, or run the job once under a policy of mode Enforce",
+                reason="NoProfile",
+            )
+        name = subject.profile
     profile = snapshot.profiles.get(Key(view.job.key.namespace, name))
     if profile is None:
         raise InvalidSpec(
@@ -111,7 +169,7 @@ def curves_of(view: JobView, terms: Terms, snapshot: Snapshot) -> Curves:
     for product in sorted({gpu.product for gpu in gpus}):
         same = [gpu for gpu in gpus if gpu.product == product]
         whole[product], groups[product] = _curve(name, profile, product, same, terms.policy)
-    return Curves(groups, whole, _reference_rate(profile, whole, len(gpus)))
+    return Curves(groups, whole, _reference_rate(profile, whole, len(gpus)), name)
 
 
 def expected_work_s(request: JobRequest, curves: Curves) -> float | None:
@@ -135,7 +193,9 @@ def accounting_terms(
         terms = None
     if terms is None:
         return before
-    profile = snapshot.profiles.get(Key(view.job.key.namespace, terms.request.profile or ""))
+    if terms.request.profile is None and view.study is not None:
+        return _studied_terms(view.study, before, products, terms)
+    profile = snapshot.profiles.get(Key(view.job.key.namespace, _profile_name(view, terms, snapshot)))
     usable = profile if isinstance(profile, PowerProfileSpec) else None
     found: dict[str, account.Product] = {}
     curves: dict[str, Curve] = {}
@@ -158,6 +218,36 @@ def accounting_terms(
         host_w_per_gpu=terms.policy.overhead.host_watts_per_gpu,
         pue=terms.policy.overhead.pue_factor,
     )
+
+
+def _studied_terms(
+    study: Study, before: account.Terms, products: Mapping[str, float | None], terms: Terms
+) -> account.Terms:
+    """With the curve as learned by now. Work comes from it, not from the steps: their rate is what it is learned from."""
+    found = {
+        product: before.products.get(product, account.Product(told_w or 0.0)) for product, told_w in products.items()
+    }
+    found = {product: one for product, one in found.items() if one.reference_limit_w > 0}
+    subject = study.subject
+    found[subject.product] = account.Product(subject.reference_limit_w, study.whole)
+    return account.Terms(
+        products=found,
+        progress=terms.request.progress is not None,
+        reference_rate=None,
+        host_w_per_gpu=terms.policy.overhead.host_watts_per_gpu,
+        pue=terms.policy.overhead.pue_factor,
+        curve_error=study.learner.r_error or before.curve_error,
+    )
+
+
+def _profile_name(view: JobView, terms: Terms, snapshot: Snapshot) -> str:
+    if terms.request.profile is not None:
+        return terms.request.profile
+    try:
+        subject = subject_of(view, terms, snapshot)
+    except InvalidSpec:
+        return ""
+    return subject.profile if subject is not None else ""
 
 
 def _whole_curve(profile: PowerProfileSpec | None, product: str, reference_w: float) -> Curve | None:

@@ -71,7 +71,8 @@ def policy_status(policy: Policy, jobs: int, now: datetime) -> CarbonPolicyStatu
 
 def profile_status(profile: Profile, now: datetime) -> PowerProfileStatus:
     """Usable, and what had to be repaired."""
-    before = profile.status.conditions if isinstance(profile.status, PowerProfileStatus) else ()
+    status = profile.status if isinstance(profile.status, PowerProfileStatus) else PowerProfileStatus()
+    before = status.conditions
     points: int | None = None
     repairs: tuple[str, ...] = ()
     usable, reason, message = True, "Usable", "plans can be made with this curve"
@@ -94,7 +95,8 @@ def profile_status(profile: Profile, now: datetime) -> PowerProfileStatus:
             now,
         ),
     )
-    return PowerProfileStatus(observed_generation=profile.generation, points=points, conditions=conditions)
+    update = {"observed_generation": profile.generation, "points": points, "conditions": conditions}
+    return status.model_copy(update=update)
 
 
 def _condition(name: str, ok: bool, reason: str, message: str, now: datetime) -> Condition:

@@ -56,6 +56,8 @@ class PodPlan(Message):
     progress: ProgressSource | None = None
     pod_ip: str | None = Field(default=None, alias="podIP", max_length=64)
     """The pod's own address, the only one the progress endpoint is scraped at."""
+    record_seconds: float | None = Field(default=None, ge=0.1, le=300)
+    """Energy records of this pod end at UTC multiples of this, too: its curve is being measured. None: as the agent is set."""
 
     @model_validator(mode="after")
     def _in_order(self) -> PodPlan:

@@ -9,9 +9,11 @@ from datetime import datetime, timedelta
 from carbonzeus_operator.errors import InvalidSpec
 from carbonzeus_operator.grid.series import Signal
 from carbonzeus_operator.grid.view import GridView
+from carbonzeus_operator.learning.study import Study
+from carbonzeus_operator.plan.profiling import Window
 from carbonzeus_operator.plan.schedule import Plan, PlanStep
 from carbonzeus_operator.resources.policy import CarbonPolicySpec
-from carbonzeus_operator.resources.profile import PowerProfileSpec
+from carbonzeus_operator.resources.profile import PowerProfileSpec, PowerProfileStatus
 from carbonzeus_operator.world.objects import Job, Key, Pod
 from carbonzeus_wire import GpuState, PlanReply
 
@@ -50,6 +52,8 @@ class ActivePlan:
     """What it was made from beside time and credit. A different basis asks for a new plan."""
     timeline: tuple[PlanStep, ...]
     """The steps followed since the last measurement, then those of the plan."""
+    window: Window | None = None
+    """What the plan was made to measure; None: it follows the forecast."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +67,8 @@ class JobView:
     active: ActivePlan | None = None
     past_work_s: tuple[float, ...] = ()
     """The whole work of earlier runs of the same workload that succeeded [s at the reference limit], the oldest first."""
+    study: Study | None = None
+    """What is learned of its curve; None where its owner named one, or nothing can be learned."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +89,8 @@ class Rules:
     horizon: timedelta = timedelta(hours=96)
     zones: Mapping[str, str] = field(default_factory=dict)
     """Region to grid zone."""
+    timelapse: float = 1.0
+    """For how many seconds of training each second stands where curves are learned; 1 but in emulations."""
 
     @property
     def unseen(self) -> timedelta:
@@ -100,5 +108,7 @@ class Snapshot:
     """Annotations by namespace."""
     policies: Mapping[str, CarbonPolicySpec | InvalidSpec] = field(default_factory=dict)
     profiles: Mapping[Key, PowerProfileSpec | InvalidSpec] = field(default_factory=dict)
+    learned: Mapping[Key, PowerProfileStatus | InvalidSpec | None] = field(default_factory=dict)
+    """What the operator keeps in profiles that it measured."""
     nodes: Mapping[str, NodeView] = field(default_factory=dict)
     grid: Mapping[tuple[str, Signal], GridView] = field(default_factory=dict)

@@ -133,6 +133,9 @@ def test_the_operator_writes_nothing_but_its_own_kinds_events_and_its_lease(defa
     assert writes == {
         ("ClusterRole", "carbonzeus.dev", "carbonreports", "create"),
         ("ClusterRole", "carbonzeus.dev", "carbonreports", "delete"),
+        ("ClusterRole", "carbonzeus.dev", "powerprofiles", "create"),
+        ("ClusterRole", "carbonzeus.dev", "powerprofiles", "update"),
+        ("ClusterRole", "carbonzeus.dev", "powerprofiles", "delete"),
         ("ClusterRole", "carbonzeus.dev", "carbonpolicies/status", "update"),
         ("ClusterRole", "carbonzeus.dev", "carbonreports/status", "update"),
         ("ClusterRole", "carbonzeus.dev", "powerprofiles/status", "update"),

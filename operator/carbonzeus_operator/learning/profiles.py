@@ -1,0 +1,112 @@
+"""What a study leaves behind: the PowerProfile that the next run of its workload begins with, and that people read. Pure."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+import numpy as np
+
+from carbonzeus_operator.errors import InvalidSpec
+from carbonzeus_operator.learning import memory
+from carbonzeus_operator.learning.study import Study
+from carbonzeus_operator.learning.telling import uncertainty_of
+from carbonzeus_operator.plan.estimator import CONFIDENCE
+from carbonzeus_operator.resources.profile import (
+    MeasuredLimit,
+    PowerProfileSpec,
+    PowerProfileStatus,
+    ProfilePoint,
+    ProfileSource,
+)
+from carbonzeus_operator.resources.quantity import format_decimal
+
+R_DIGITS = 4
+NEWS_R = 0.001
+"""A point that moved by less is no news."""
+
+
+def spec_of(study: Study) -> PowerProfileSpec | None:
+    """What plans could be made with; None while there is nothing."""
+    curve = study.learner.curve
+    if curve is None:
+        return None
+    subject = study.subject
+    return PowerProfileSpec(
+        gpu_product=subject.product,
+        gpu_count=subject.gpus,
+        reference_limit_watts=format_decimal(subject.reference_limit_w),
+        points=tuple(
+            ProfilePoint(
+                limit_watts=format_decimal(point.limit_w),
+                average_watts=format_decimal(point.average_w, 1),
+                throughput=format_decimal(point.r, R_DIGITS),
+            )
+            for point in curve.points
+        ),
+        source=ProfileSource.MEASURED,
+        workload=subject.workload or None,
+        fingerprint=subject.fingerprint or None,
+    )
+
+
+def status_of(study: Study, before: PowerProfileStatus, taught_at: datetime) -> PowerProfileStatus:
+    """What the operator makes of the curve stays as it is."""
+    return before.model_copy(
+        update={
+            "windows": study.windows_before + study.windows,
+            "runs": study.runs,
+            "version": study.version + study.learner.changes,
+            "uncertainty": uncertainty_of(study),
+            "last_run_time": taught_at.replace(microsecond=0),
+            "measured": measured_limits(study),
+            "state": memory.as_text(study),
+        }
+    )
+
+
+def measured_limits(study: Study) -> tuple[MeasuredLimit, ...]:
+    """Every limit with windows, by rising limit, planned with or not."""
+    learner = study.learner
+    reference_w = study.subject.reference_limit_w
+    likeliest = dict(zip(learner.known, learner.likeliest.tolist(), strict=True)) if learner.known else {}
+    rows: list[tuple[float, float, float, float]] = [(reference_w, 1.0, 1.0, 1.0)]
+    for index, limit_w in enumerate(learner.prior.limits_w):
+        r, deviation = float(learner.belief.r[index]), float(learner.belief.deviations[index])
+        r = likeliest.get(limit_w, r)
+        rows.append((limit_w, r, min(learner.lowest_r[limit_w], r), r * float(np.exp(CONFIDENCE * deviation))))
+    return tuple(
+        MeasuredLimit(
+            limit_watts=format_decimal(limit_w),
+            average_watts=format_decimal(level.average_w, 1),
+            throughput=format_decimal(r, R_DIGITS),
+            throughput_low=format_decimal(low, R_DIGITS),
+            throughput_high=format_decimal(high, R_DIGITS),
+            seconds=round(level.seconds),
+        )
+        for limit_w, r, low, high in sorted(rows)
+        if (level := learner.levels.get(limit_w)) is not None and level.seconds > 0
+    )
+
+
+def is_news(spec: PowerProfileSpec, kept: PowerProfileSpec) -> bool:
+    """Whether the points say something else than those that are kept."""
+    before, after = ({one.limit_w: one.throughput for one in each.to_points()} for each in (kept, spec))
+    return before.keys() != after.keys() or any(abs(after[limit] - before[limit]) > NEWS_R for limit in after)
+
+
+def knows_more(study: Study, kept: PowerProfileStatus) -> bool:
+    """Whether it may take the place of what is kept: another run of the workload may have written it, and know more."""
+    if kept.state is None:
+        return True
+    try:
+        other = memory.from_text(kept.state)
+    except InvalidSpec:
+        return True
+    ours, theirs = study.windows_before + study.windows, other.windows_before + other.windows
+    return study.subject != other.subject or ours >= theirs
+
+
+def is_expired(spec: PowerProfileSpec, status: PowerProfileStatus, retention: timedelta, now: datetime) -> bool:
+    """Whether a measured profile was not taught for so long that it is no use to anybody."""
+    taught_at = status.last_run_time
+    return spec.source is ProfileSource.MEASURED and taught_at is not None and now - taught_at > retention

@@ -1,0 +1,198 @@
+"""A job of a cluster as values, whose boards hold what the operator decides: rounds, records and plans, without any I/O."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from carbonzeus_operator.decide import JobDecision, reconcile
+from carbonzeus_operator.learning.memory import as_text
+from carbonzeus_operator.run import Run, report_key, with_cursor
+from carbonzeus_operator.studying import study
+from carbonzeus_operator.world.objects import Job, Key, Pod
+from carbonzeus_operator.world.snapshot import NodeView, Rules, Snapshot
+from carbonzeus_wire import EnergyRecord, PodPlan, Quality
+from tests.unit.operator import world
+from tests.unit.operator.world import NOON
+
+LEDGER = "ledger-1"
+RATE = 20.0
+"""Steps a second at the reference limit."""
+SM_MHZ, MEMORY_MHZ = 1740.0, 7250.0
+USUAL_S = 300.0
+"""Records are so long where nobody asks for shorter ones."""
+
+
+@dataclass
+class Workshop:
+    """One job on nodes with one GPU each. `minutes` lets time pass."""
+
+    truth: Mapping[float, tuple[float, float]]
+    """By limit [W]: average power [W] and r; straight between them."""
+    workers: int = 1
+    counts: bool = True
+    noise: float = 0.0003
+    """Of ln rate in a minute."""
+    policy: Mapping[str, Any] = field(default_factory=dict)
+    rules: Rules = field(default_factory=Rules)
+    seed: int = 1
+    now: datetime = NOON
+    profiles: dict[Key, Any] = field(default_factory=dict)
+    learned: dict[Key, Any] = field(default_factory=dict)
+    annotations: Mapping[str, str] = field(default_factory=dict)
+    decision: JobDecision | None = None
+    pushed: dict[str, PodPlan] = field(default_factory=dict)
+    """By pod UID, what its agent follows."""
+    work_s: float = 0.0
+    """Really done."""
+    most_behind_s: float = 0.0
+    held: list[tuple[datetime, datetime, float]] = field(default_factory=list)
+    """Limits as they were held."""
+    _seq: int = 0
+    _open: datetime = NOON
+    _rng: random.Random = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._rng = random.Random(self.seed)
+        asked = {"progress": "port=9100,metric=steps"} if self.counts else {}
+        job = world.job(workers=self.workers, **(asked | dict(self.annotations)))
+        given = {key: value for key, value in job.annotations.items() if not key.endswith("/profile")}
+        given |= {key: value for key, value in job.annotations.items() if "profile" in self.annotations}
+        self.job: Job = replace(job, annotations=given, fingerprint="0123456789abcdef", workload="resnet:v1")
+        self.run = Run(self.job, report_key(self.job))
+        self.begin = self.now
+
+    @property
+    def pods(self) -> list[Pod]:
+        pods = [world.pod(f"w-{number}", f"n{number}") for number in range(self.workers)]
+        return [replace(pod, started_at=self.begin) for pod in pods]
+
+    def snapshot(self) -> Snapshot:
+        """What the operator sees now."""
+        nodes = {
+            f"n{number}": NodeView(
+                f"n{number}", "us-west-1", (world.gpu(f"GPU-{number}", f"ml/w-{number}"),), problem=None
+            )
+            for number in range(self.workers)
+        }
+        return world.cluster(
+            self.run.view(self.pods),
+            now=self.now,
+            nodes=nodes,
+            policies={"gentle": world.policy(**self.policy)},
+            profiles=self.profiles,
+            learned=self.learned,
+            grid={world.ZONE: world.grid(issued=self.now, hours=96)},
+        )
+
+    def round(self) -> JobDecision:
+        """One round of the operator."""
+        snapshot = self.snapshot()
+        self.run.observe(self.pods, snapshot.nodes, self.now)
+        study(self.run, self.pods, snapshot, self.rules)
+        self.run.agree(self.pods, snapshot)
+        if LEDGER not in self.run.account.cursors:
+            with_cursor(self.run, LEDGER, 0)
+        self.run.fold(LEDGER, self._closed(), series=())
+        (decision,) = reconcile(self.snapshot(), self.rules).jobs
+        self.run.decided(decision.active)
+        self.pushed = {plan.pod_uid: plan for _, plan in decision.pod_plans}
+        self.decision = decision
+        return decision
+
+    def minutes(self, count: float) -> None:
+        """Rounds as the operator makes them: each minute, and when a window is over."""
+        until = self.now + timedelta(minutes=count)
+        while self.now < until:
+            self.round()
+            wait = timedelta(seconds=60)
+            end = self.run.window_end()
+            if end is not None:
+                wait = min(wait, max(end - self.now, timedelta()) + timedelta(seconds=2))
+            self._pass(wait)
+
+    def operator_restarts(self) -> None:
+        """A new process, with what the report keeps."""
+        assert self.run.study is not None
+        fresh = Run(self.job, self.run.key, account=self.run.account, ledgers=set(self.run.ledgers))
+        fresh.learned = as_text(self.run.study)
+        self.run = fresh
+
+    def limit_at(self, instant: datetime) -> float:
+        """What the agents hold; all workers hold the same."""
+        plan = self.pushed.get("uid-w-0")
+        steps = [step for step in plan.steps if step.at <= instant] if plan is not None else []
+        return steps[-1].limit_watts if steps else 300.0
+
+    def at(self, limit_w: float) -> tuple[float, float]:
+        """(average power [W], r), the truth."""
+        limits = sorted(self.truth)
+        low = max((one for one in limits if one <= limit_w), default=limits[0])
+        high = min((one for one in limits if one >= limit_w), default=limits[-1])
+        share = (limit_w - low) / (high - low) if high > low else 0.0
+        (low_w, low_r), (high_w, high_r) = self.truth[low], self.truth[high]
+        return low_w + share * (high_w - low_w), low_r + share * (high_r - low_r)
+
+    def _pass(self, length: timedelta) -> None:
+        end = self.now + length
+        while self.now < end:
+            plan = self.pushed.get("uid-w-0")
+            ahead = [step.at for step in plan.steps if self.now < step.at < end] if plan is not None else []
+            upto = min([*ahead, end])
+            limit_w = self.limit_at(self.now)
+            self.work_s += (upto - self.now).total_seconds() * self.at(limit_w)[1]
+            if self.held and self.held[-1][2] == limit_w:
+                self.held[-1] = (self.held[-1][0], upto, limit_w)
+            else:
+                self.held.append((self.now, upto, limit_w))
+            self.now = upto
+            elapsed_s = (self.now - self.begin).total_seconds()
+            slowdown = 0.03 if "maxSlowdown" not in self.policy else float(self.policy["maxSlowdown"].rstrip("%")) / 100
+            self.most_behind_s = max(self.most_behind_s, elapsed_s / (1 + slowdown) - self.work_s)
+
+    def _closed(self) -> list[EnergyRecord]:
+        """The records that agents have closed since they were last asked."""
+        plan = self.pushed.get("uid-w-0")
+        every_s = (plan.record_seconds if plan is not None else None) or USUAL_S
+        records: list[EnergyRecord] = []
+        for start, end, limit_w in self._pieces(every_s):
+            records += self._of_all_workers(start, end, limit_w)
+        return records
+
+    def _pieces(self, every_s: float) -> Iterator[tuple[datetime, datetime, float]]:
+        for begin, end, limit_w in self.held:
+            changed = end < self.now
+            start = max(begin, self._open)
+            while start < end:
+                passed_s = (start - NOON).total_seconds()
+                mark = NOON + timedelta(seconds=(passed_s // every_s + 1) * every_s)
+                upto = min(mark, end)
+                if upto == end and not changed and mark > end:
+                    return
+                yield start, upto, limit_w
+                self._open = start = upto
+
+    def _of_all_workers(self, start: datetime, end: datetime, limit_w: float) -> Iterator[EnergyRecord]:
+        seconds = (end - start).total_seconds()
+        watts, r = self.at(limit_w)
+        rate = RATE * r * (1 + self._rng.gauss(0, self.noise * (60 / seconds) ** 0.5))
+        for number in range(self.workers):
+            self._seq += 1
+            yield EnergyRecord(
+                seq=self._seq,
+                gpu_uuid=f"GPU-{number}",
+                pod_uid=f"uid-w-{number}",
+                pod=f"ml/w-{number}",
+                start=start,
+                end=end,
+                limit_watts=limit_w,
+                energy_millijoules=round(watts * seconds * 1000),
+                progress=round(rate * seconds, 1) if self.counts and number == 0 else None,
+                mean_sm_clock_mhz=round(SM_MHZ * r**2, 1),
+                mean_memory_clock_mhz=MEMORY_MHZ,
+                mean_utilization=0.98,
+                quality=Quality.COUNTER,
+            )
