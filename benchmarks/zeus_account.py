@@ -103,6 +103,12 @@ def total(whole: Trail, stretches: Sequence[tuple[float, float]]) -> Cost:
     return sum((spent(whole, begin_s, end_s) for begin_s, end_s in stretches), Cost())
 
 
+def within(stretches: Sequence[tuple[float, float]], lead_s: float, end_s: float) -> list[tuple[float, float]]:
+    """The same stretches so much later, up to an end."""
+    moved = [(begin_s + lead_s, min(stop_s + lead_s, end_s)) for begin_s, stop_s in stretches]
+    return [(begin_s, stop_s) for begin_s, stop_s in moved if begin_s < stop_s]
+
+
 def most_behind_s(whole: Trail, slowdown: float, until_s: float = np.inf) -> float:
     """At the worst moment up to then [s of work]; the any-time bound allows the grace."""
     behind_s = whole.behind_s(slowdown)[whole.at_s <= until_s]

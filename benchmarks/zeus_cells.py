@@ -7,9 +7,10 @@ import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from benchmarks import zeus_account, zeus_ours
-from benchmarks.zeus_account import Cost
+from benchmarks.zeus_account import Cost, Trail
 from benchmarks.zeus_energy import SCRIPT
 from benchmarks.zeus_stage import QuickStage
 
@@ -46,6 +47,8 @@ class Outcome:
     steps: float
     slowed: Cost
     """The part below the reference limit."""
+    unwanted: Cost
+    """The part at limits below what is then chosen, or planned."""
     most_behind_s: float
     """Of work, until the choice (Zeus) or at any time (ours)."""
     beyond_s: float
@@ -149,11 +152,19 @@ def _judged(cell: Cell, folder: Path, gpus: list[str], grace_s: float) -> Iterat
                 profiling=profiling,
                 steps=found["steps"],
                 slowed=zeus_account.spent(trail, begin_s + first_s, end_s),
+                unwanted=zeus_account.total(trail, list(_below(trail, truth, gpu, found))),
                 most_behind_s=zeus_account.most_behind_s(trail, SLOWDOWN, end_s),
                 beyond_s=zeus_account.beyond_s(trail, SLOWDOWN, grace_s, end_s),
                 whole=zeus_account.spent(trail, 0.0, end_s) + Cost(after_s, r * after_s, watts * after_s),
             ),
         )
+
+
+def _below(trail: Trail, truth: Truth, gpu: str, found: dict[str, Any]) -> Iterator[tuple[float, float]]:
+    """When a profile held limits below its choice."""
+    for each in truth.select(uuid=gpu):
+        if each.limit_w < found["choice_w"] and found["began_ns"] <= each.start_ns < found["chosen_ns"]:
+            yield trail.moment_s(each.start_ns), trail.moment_s(each.end_ns)
 
 
 def ours(cell: Cell, folder: Path, lib_dir: Path, grace_s: float) -> ByUs:
@@ -168,8 +179,10 @@ def ours(cell: Cell, folder: Path, lib_dir: Path, grace_s: float) -> ByUs:
     trail = zeus_account.trail(truth, f"team/{zeus_ours.POD}", gpu, cell.pace, cell.ours_speed)
     lead_s = trail.moment_s(job.began_ns)
     top_w = physics.PRODUCTS[PRODUCT].default_w
-    measured = [(begin + lead_s, end + lead_s) for begin, end in zeus_ours.profiled(job.windows)]
-    slowed = [(begin + lead_s, end + lead_s) for begin, end in zeus_ours.slowed(job.windows, top_w)]
+    end_s = cell.hours * 3600
+    measured = zeus_account.within(zeus_ours.profiled(job.windows), lead_s, end_s)
+    slowed = zeus_account.within(zeus_ours.below(job.windows, top_w), lead_s, end_s)
+    unwanted = zeus_account.within(zeus_ours.below(job.windows, job.chosen_w), lead_s, end_s)
     settled_s = job.settled_s + lead_s
     profiling = zeus_account.total(trail, measured)
     first = next((it.at.timestamp() for it in truth.switches(uuid=gpu) if it.to_w < top_w), None)
@@ -178,12 +191,13 @@ def ours(cell: Cell, folder: Path, lib_dir: Path, grace_s: float) -> ByUs:
             profiling=profiling,
             steps=profiling.work_s * cell.pace,
             slowed=zeus_account.total(trail, slowed),
+            unwanted=zeus_account.total(trail, unwanted),
             most_behind_s=zeus_account.most_behind_s(trail, SLOWDOWN),
             beyond_s=zeus_account.beyond_s(trail, SLOWDOWN, grace_s),
-            whole=zeus_account.spent(trail, 0.0, cell.hours * 3600),
+            whole=zeus_account.spent(trail, 0.0, end_s),
         ),
         descent=zeus_account.total(trail, [each for each in measured if each[1] <= settled_s + 1e-6]),
         settled_s=settled_s,
         known_w=job.learner.known,
-        first_saved_s=trail.moment_s(round(first * 1e9)) if first is not None else cell.hours * 3600,
+        first_saved_s=trail.moment_s(round(first * 1e9)) if first is not None else end_s,
     )

@@ -6,6 +6,7 @@ What the operator does with a job is done here by a loop: read records, learn, a
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
@@ -62,6 +63,8 @@ class Ours:
     rules: Rules
     learner: Learner
     windows: list[Held] = field(default_factory=list)
+    chosen_w: float = math.inf
+    """The lowest limit of the last plan; the reference limit while there is none."""
     most_known: int = 0
     """How many limits were known at most."""
     settled_s: float = 0.0
@@ -92,7 +95,9 @@ class Ours:
                 if len(self.learner.known) > max(known, self.most_known):
                     self.most_known, self.settled_s = len(self.learner.known), now_s
             else:
-                self._push(*self._planned(begin_s))
+                planned = self._planned(begin_s)
+                self.chosen_w = min((limit_w for _, limit_w in planned), default=self._reference_w)
+                self._push(*planned)
                 self._wait_until_told(self.learner.elapsed_s + self.rules.replan.total_seconds() - EDGE_S)
 
     def _planned(self, begin_s: float) -> list[tuple[float, float]]:
@@ -195,9 +200,9 @@ def profiled(windows: list[Held]) -> list[tuple[float, float]]:
     return [(held.begin_s, held.end_s) for held in windows if held.window.why is not Why.WARM_UP]
 
 
-def slowed(windows: list[Held], reference_w: float) -> list[tuple[float, float]]:
-    """When it measured below the reference limit."""
-    return [(held.begin_s, held.end_s) for held in windows if held.window.limit_w < reference_w]
+def below(windows: list[Held], limit_w: float) -> list[tuple[float, float]]:
+    """When it measured at lower limits than that."""
+    return [(held.begin_s, held.end_s) for held in windows if held.window.limit_w < limit_w]
 
 
 def start(folder: Path, lib_dir: Path, product: str, network: str, pace: float, speed: float, slowdown: float) -> Ours:

@@ -28,7 +28,7 @@ HALF_SPEED = Trail(
 
 def outcome(seconds: float, work_s: float, behind_s: float) -> Outcome:
     cost = Cost(seconds, work_s, 200.0 * seconds)
-    return Outcome(cost, work_s, cost, behind_s, 0.0, Cost(7200.0, 7000.0, 1.4e6))
+    return Outcome(cost, work_s, cost, cost, behind_s, 0.0, Cost(7200.0, 7000.0, 1.4e6))
 
 
 def row(*, ours_s: float, ours_behind_s: float = 50.0, zeus_behind_s: float = 200.0) -> Row:
@@ -68,6 +68,11 @@ def test_stretches_add_up_to_the_whole():
 def test_stretch_beyond_the_log_is_what_the_log_has():
     """Nothing is made up after its end."""
     assert zeus_account.spent(HALF_SPEED, 300.0, 900.0).seconds == pytest.approx(100.0)
+
+
+def test_stretches_end_with_the_hours_that_are_told_of():
+    """A window that reaches beyond them counts in part, one that begins later not at all."""
+    assert zeus_account.within([(0.0, 10.0), (90.0, 200.0), (300.0, 310.0)], 5.0, 100.0) == [(5.0, 15.0), (95.0, 100.0)]
 
 
 def test_most_behind_is_at_the_worst_moment_up_to_then():
@@ -126,20 +131,20 @@ def test_warm_up_is_no_profiling_and_reference_windows_slow_nobody():
         Held(420.0, 480.0, Window(275.0, 60.0, Why.LEVEL)),
     ]
     assert zeus_ours.profiled(held) == [(120.0, 420.0), (420.0, 480.0)]
-    assert zeus_ours.slowed(held, 300.0) == [(420.0, 480.0)]
+    assert zeus_ours.below(held, 300.0) == [(420.0, 480.0)]
 
 
 def test_page_says_where_ours_takes_longer():
     """A goal that is missed is called missed."""
     text = told([row(ours_s=3_600.0)], readings(0.001))
-    assert "more with ours at 1 step/s" in text
+    assert "**Time spent in profiling**: more with ours at 1 step/s" in text
     assert "that is missed" in text
     assert "smaller with ours at 1 step/s" in text
 
 
 def test_page_says_where_ours_is_shorter():
     text = told([row(ours_s=300.0)], readings(0.001))
-    assert "less with ours at 1 step/s" in text
+    assert "**Time spent in profiling**: less with ours at 1 step/s" in text
     assert "missed" not in text
 
 
