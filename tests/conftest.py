@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 from carbonzeus_bed import programs
 from carbonzeus_bed.api import wait_until
@@ -17,7 +17,9 @@ from carbonzeus_bed.control_plane import ControlPlane
 
 THOROUGH = os.environ.get("CARBONZEUS_THOROUGH") or os.environ.get("HYPOTHESIS_PROFILE") == "thorough"
 # The same examples every time, so that a change is judged by itself; new ones at random in the long runs, which a release is judged by.
-settings.register_profile("carbonzeus", derandomize=not THOROUGH)
+# However slow the machine is: no test is about its speed.
+SLOW = (HealthCheck.too_slow,)
+settings.register_profile("carbonzeus", derandomize=not THOROUGH, deadline=None, suppress_health_check=SLOW)
 settings.load_profile("carbonzeus")
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -53,6 +53,7 @@ def from_text(text: str, *, timelapse: float = 1.0) -> Study:
             )
         subject = Subject(**dict(zip(_SUBJECT, document["subject"], strict=True)))
         until = document["until"]
+        windows_before, windows = document["windows"]
         return Study(
             subject=subject,
             learner=from_document(document["learner"], subject.prior),
@@ -60,14 +61,14 @@ def from_text(text: str, *, timelapse: float = 1.0) -> Study:
             timelapse=timelapse,
             until=datetime.fromisoformat(until) if until is not None else None,
             limit_w=document["limitWatts"],
-            windows=int(document["windows"][1]),
-            windows_before=int(document["windows"][0]),
+            windows=int(windows),
+            windows_before=int(windows_before),
             profiled_s=float(document["profiledSeconds"]),
             runs=int(document["runs"]),
             version=int(document["curveVersion"]),
             pace=Pace({uuid: Clocks(*values) for uuid, values in document["clocks"].items()}),
         )
-    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise InvalidSpec(f"what was learned cannot be read ({error!r}): learn anew", reason="InvalidState") from error
 
 

@@ -38,6 +38,8 @@ class Workshop:
     """Of ln rate in a minute."""
     policy: Mapping[str, Any] = field(default_factory=dict)
     rules: Rules = field(default_factory=Rules)
+    every_s: float = 60.0
+    """Between the operator's rounds."""
     seed: int = 1
     now: datetime = NOON
     profiles: dict[Key, Any] = field(default_factory=dict)
@@ -108,7 +110,7 @@ class Workshop:
         until = self.now + timedelta(minutes=count)
         while self.now < until:
             self.round()
-            wait = timedelta(seconds=60)
+            wait = timedelta(seconds=self.every_s)
             end = self.run.window_end()
             if end is not None:
                 wait = min(wait, max(end - self.now, timedelta()) + timedelta(seconds=2))
