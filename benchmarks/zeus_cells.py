@@ -182,7 +182,7 @@ def ours(cell: Cell, folder: Path, lib_dir: Path, grace_s: float) -> ByUs:
     end_s = cell.hours * 3600
     measured = zeus_account.within(zeus_ours.profiled(job.windows), lead_s, end_s)
     slowed = zeus_account.within(zeus_ours.below(job.windows, top_w), lead_s, end_s)
-    unwanted = zeus_account.within(zeus_ours.below(job.windows, job.chosen_w), lead_s, end_s)
+    unwanted = zeus_account.within(zeus_ours.below(job.windows, min(job.chosen_w, top_w)), lead_s, end_s)
     settled_s = job.settled_s + lead_s
     profiling = zeus_account.total(trail, measured)
     first = next((it.at.timestamp() for it in truth.switches(uuid=gpu) if it.to_w < top_w), None)

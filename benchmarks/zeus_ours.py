@@ -64,7 +64,7 @@ class Ours:
     learner: Learner
     windows: list[Held] = field(default_factory=list)
     chosen_w: float = math.inf
-    """The lowest limit of the last plan; the reference limit while there is none."""
+    """The lowest limit that any plan held."""
     most_known: int = 0
     """How many limits were known at most."""
     settled_s: float = 0.0
@@ -96,7 +96,7 @@ class Ours:
                     self.most_known, self.settled_s = len(self.learner.known), now_s
             else:
                 planned = self._planned(begin_s)
-                self.chosen_w = min((limit_w for _, limit_w in planned), default=self._reference_w)
+                self.chosen_w = min((self.chosen_w, *(limit_w for _, limit_w in planned)))
                 self._push(*planned)
                 self._wait_until_told(self.learner.elapsed_s + self.rules.replan.total_seconds() - EDGE_S)
 

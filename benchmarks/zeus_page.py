@@ -100,7 +100,7 @@ def _profiling(rows: Sequence[Row], grace_s: float) -> Iterator[str]:
     yield "## What profiling costs"
     yield ""
     yield (
-        "*Profiling*: Zeus from its first limit to its choice; ours all windows but the warm-up, in the job's first hours. *Below the reference limit* is the part of it that slows the job; some of it would be, with ours, if nothing were measured, since plans hold such limits too. *Below the choice*: at limits below the one that is chosen; with ours below the lowest of its last plan. *Energy beyond*: what was"
+        "*Profiling*: Zeus from its first limit to its choice; ours all windows but the warm-up, in the job's first hours. *Below the reference limit* is the part of it that slows the job; some of it would be, with ours, if nothing were measured, since plans hold such limits too. *Below the choice*: at limits below the one that is chosen; with ours below the lowest that any of its plans held. *Energy beyond*: what was"
         " drawn in it less what the same steps take at the reference limit; negative is saved. *Delay*: how much later the job ends for it. *Most behind*: at the worst moment, Zeus until its choice, ours in all hours."
     )
     yield ""
@@ -193,7 +193,7 @@ def _method(rows: Sequence[Row], grace_s: float) -> Iterator[str]:
         " 40 measured at each. Only the selector differs. Its two runs are two processes on two boards. PyTorch is replaced by a few lines that say that the work is done (`benchmarks/zeus/torch.py`): there is no CUDA behind an emulated driver."
     )
     yield (
-        "* Ours goes down to half of the reference limit at most, a policy's default. The loop around agent and learner is the benchmark's (`benchmarks/zeus_ours.py`), with the operator's functions for windows, credit and plans."
+        "* Ours goes down to half of the reference limit at most, a policy's default. The loop around agent and learner is the benchmark's (`benchmarks/zeus_ours.py`), with the operator's functions for windows, credit and plans. A window counts until the agent has told of it."
     )
     yield (
         f"* Zeus's profile has a number of *steps*, ours takes *time*: windows of a minute, and as many as it takes until r is known well enough to keep a bound of {grace_s:g} s with it. So the quicker the steps, the quicker Zeus. Where steps are slow"
