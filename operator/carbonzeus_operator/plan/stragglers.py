@@ -157,30 +157,27 @@ class Waiting:
         if len(sights) < len(found) or not candidates:
             return self._all_back()
         setter = max(candidates, key=lambda pod: sights[pod].utilization)
-        pace = Pace(setter, sights[setter], steps_per_s)
-        if pace.sight.utilization < BUSY:
-            return self._all_back()
-        return self._paced(sights, pace)
+        return self._paced(sights, Pace(setter, sights[setter], steps_per_s))
 
     def _paced(self, sights: Mapping[str, Sight], pace: Pace) -> Waiting:
         needed = {pod: sight.effort / pace.sight.effort for pod, sight in sights.items()}
         now = replace(self, spread=self._spread_after(needed), last=needed)
         took = {pod: _took(self.workers[pod].need, sight, pace.sight) for pod, sight in sights.items()}
         on_trial = any(took[pod] and each.need.is_lower and each.calm == 0 for pod, each in self.workers.items())
-        if on_trial and pace.fell_from(self.before):
-            return replace(now, workers={pod: _failed_if_lower(each) for pod, each in self.workers.items()})
+        cost_time = on_trial and pace.fell_from(self.before)
         margin = max(SAFETY, SURE * now.spread.deviation)
         workers = {}
         for pod, worker in self.workers.items():
-            rested = worker.rested()
-            if worker.need.is_lower and needed[pod] >= worker.need.share:
+            rested, is_lower = worker.rested(), worker.need.is_lower
+            if is_lower and (cost_time or needed[pod] >= worker.need.share):
                 workers[pod] = rested.failed()
-            elif worker.need.is_lower or waits_for(sights[pod], pace.sight):
+            elif pace.sight.utilization >= BUSY and (is_lower or waits_for(sights[pod], pace.sight)):
                 workers[pod] = rested.waited(Need(needed[pod], pace.sight.r), margin, took=took[pod])
             else:
                 workers[pod] = rested.back()
-        hindered = any(sight.r < pace.sight.r - WORTH / 2 for sight in sights.values())
-        return replace(now, workers=workers, before=self.before if hindered else (*self.before, pace)[-KEPT:])
+        hindered = any(sight.r < (1.0 - STEP / 2) * pace.sight.r for sight in sights.values())
+        before = self.before if hindered or pace.sight.utilization < BUSY else (*self.before, pace)[-KEPT:]
+        return replace(now, workers=workers, before=before)
 
     def _all_back(self) -> Waiting:
         """Who sets the pace cannot be told."""
@@ -206,11 +203,7 @@ def limit_for(planned_w: float, curve: Curve, need: Need) -> float:
 
 def _took(need: Need, sight: Sight, setter: Sight) -> bool:
     """Whether the GPU was about as slow as it may be: the limit was pushed, and held."""
-    return sight.r <= need.r(setter.r) + STEP / 2
-
-
-def _failed_if_lower(worker: Worker) -> Worker:
-    return worker.failed() if worker.need.is_lower else worker.rested()
+    return sight.r <= (1.0 + STEP / 2) * need.r(setter.r)
 
 
 def _fell(value: float | None, before: Sequence[float]) -> bool:
