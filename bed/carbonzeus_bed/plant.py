@@ -227,8 +227,10 @@ class Plant:
             board.power_factor = board.power_noise.step(seconds)
         for uid, job in self.training.jobs.items():
             # One noise a job: its reference speed stays what its pods say, however many GPUs it has.
-            noise = self._job_noises.setdefault(uid, physics.Noise(f"{self._seed}/{job.name}", self._noise))
-            self._job_factors[uid] = noise.step(seconds)
+            if uid not in self._job_noises:
+                asked = next((pod.noise for pod in job.pods if pod.noise is not None), self._noise)
+                self._job_noises[uid] = physics.Noise(f"{self._seed}/{job.name}", asked)
+            self._job_factors[uid] = self._job_noises[uid].step(seconds)
         self._settle()
 
     def _settle(self) -> None:

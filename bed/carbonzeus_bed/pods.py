@@ -19,7 +19,7 @@ GPU_RESOURCE = "nvidia.com/gpu"
 JOB_LABEL = "training.kubeflow.org/job-name"
 PREFIX = "bed.carbonzeus.dev/"
 """Annotations of a pod template that say how the emulated training goes: `network`, `steps-per-second` (at the boards'
-default limit), `steps` (in all; without it, it trains for ever), `metrics-port`."""
+default limit), `steps` (in all; without it, it trains for ever), `noise` (of its speed; the bed's where it says none), `metrics-port`."""
 
 _RETRY_S = 0.5
 _WATCH_S = 300
@@ -49,6 +49,7 @@ class Pod:
     steps_per_second: float = 100.0
     steps: int | None = None
     metrics_port: int = 9100
+    noise: float | None = None
 
     @property
     def full_name(self) -> str:
@@ -82,6 +83,7 @@ def parse(item: Object) -> Pod:
         steps_per_second = float(annotations.get(f"{PREFIX}steps-per-second", "100"))
         steps = int(annotations[f"{PREFIX}steps"]) if f"{PREFIX}steps" in annotations else None
         metrics_port = int(annotations.get(f"{PREFIX}metrics-port", "9100"))
+        noise = float(annotations[f"{PREFIX}noise"]) if f"{PREFIX}noise" in annotations else None
     except ValueError as error:
         raise ValueError(f"pod {name}: an annotation {PREFIX}* is not a number: {error}") from error
     return Pod(
@@ -100,6 +102,7 @@ def parse(item: Object) -> Pod:
         steps_per_second=steps_per_second,
         steps=steps,
         metrics_port=metrics_port,
+        noise=noise,
     )
 
 

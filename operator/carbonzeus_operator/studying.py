@@ -29,11 +29,10 @@ def study(run: Run, pods: Iterable[Pod], snapshot: Snapshot, rules: Rules) -> No
         if terms is None or subject is None:
             return
         run.workers = workers_of(pods, snapshot.nodes)
-        counts = terms.request.progress is not None
         if run.study is not None:
-            run.study = run.study.of(subject, counts=counts)
+            run.study = run.study.of(subject)
         elif is_learned(subject, terms, snapshot):
-            run.study = _begun(run, subject, snapshot, rules, counts=counts)
+            run.study = _begun(run, subject, snapshot, rules)
     except InvalidSpec as problem:
         log.debug("nothing is learned of %s: %s", run.job.key, problem)
 
@@ -56,12 +55,11 @@ def _resume(run: Run, rules: Rules) -> None:
         log.warning("CarbonReport %s: %s", run.key, problem)
 
 
-def _begun(run: Run, subject: Subject, snapshot: Snapshot, rules: Rules, *, counts: bool) -> Study:
+def _begun(run: Run, subject: Subject, snapshot: Snapshot, rules: Rules) -> Study:
     measured = run.measured
     if measured.elapsed_s > 0 and measured.until is not None:
         return Study.late(
             subject,
-            counts=counts,
             timelapse=rules.timelapse,
             elapsed_s=measured.elapsed_s,
             work_s=measured.work_s,
@@ -70,7 +68,7 @@ def _begun(run: Run, subject: Subject, snapshot: Snapshot, rules: Rules, *, coun
     kept = snapshot.learned.get(Key(subject.namespace, subject.profile))
     if isinstance(kept, PowerProfileStatus) and kept.state is not None:
         try:
-            return memory.next_run(kept.state, subject, counts=counts, timelapse=rules.timelapse)
+            return memory.next_run(kept.state, subject, timelapse=rules.timelapse)
         except InvalidSpec as problem:
             log.warning("PowerProfile %s/%s: %s", subject.namespace, subject.profile, problem)
-    return Study.begin(subject, counts=counts, timelapse=rules.timelapse)
+    return Study.begin(subject, timelapse=rules.timelapse)

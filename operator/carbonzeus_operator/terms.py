@@ -100,7 +100,7 @@ def subject_of(view: JobView, terms: Terms, snapshot: Snapshot) -> Subject | Non
 
     InvalidSpec for GPUs of several products: one curve cannot be told from another while they wait for each other.
     """
-    if terms.request.profile is not None:
+    if terms.request.profile is not None or not view.job.fingerprint:
         return None
     gpus = [gpu for pod in view.pods for gpu in gpus_of(pod, snapshot.nodes)]
     if not gpus or len(gpus) < sum(pod.gpus for pod in view.pods):
@@ -128,6 +128,7 @@ def subject_of(view: JobView, terms: Terms, snapshot: Snapshot) -> Subject | Non
         gpus=len(gpus),
         reference_limit_w=reference_w,
         minimum_w=max(reference_w * terms.policy.power_limit.minimum_percent / 100, lowest_w),
+        counts=terms.request.progress is not None,
     )
 
 

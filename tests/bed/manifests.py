@@ -66,12 +66,18 @@ def job(
     gpus: int = 1,
     node: str | None = None,
     annotations: Mapping[str, str] | None = None,
+    progress: bool = True,
+    steps_per_second: float = STEPS_PER_SECOND,
+    noise: float | None = None,
 ) -> Object:
-    """A PyTorchJob that trains for so long at its reference limit. `workers` above 1 run on nodes of their own."""
+    """A PyTorchJob that trains for so long at its reference limit. `workers` above 1 run on nodes of their own.
+
+    Without `progress` it says nothing of its steps. noise: of its speed, relative; None: as the bed has it.
+    """
     asked = {"carbonzeus.dev/policy": policy, "carbonzeus.dev/profile": profile if policy else None}
-    if policy is not None:
+    if policy is not None and progress:
         asked["carbonzeus.dev/progress"] = "port=9100,path=/metrics,metric=train_steps_total"
-    speed = STEPS_PER_SECOND * workers * gpus
+    speed = steps_per_second * workers * gpus
     spec: Object = {
         "containers": [{"name": "pytorch", "image": "train", "resources": {"limits": {"nvidia.com/gpu": gpus}}}]
     }
@@ -81,6 +87,8 @@ def job(
         selector = {"labelSelector": {"matchLabels": {JOB_LABEL: name}}, "topologyKey": "kubernetes.io/hostname"}
         spec["affinity"] = {"podAntiAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [selector]}}
     training = {f"{PREFIX}steps-per-second": f"{speed:g}", f"{PREFIX}steps": f"{round(speed * seconds)}"}
+    if noise is not None:
+        training[f"{PREFIX}noise"] = f"{noise:g}"
     template = {"metadata": {"annotations": training}, "spec": spec}
     replicas = {"Master": 1, "Worker": workers - 1}
     given = {key: value for key, value in asked.items() if value is not None} | dict(annotations or {})

@@ -6,8 +6,8 @@ The text is the operator's own. Whatever cannot be read is learned anew; it is n
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import datetime
-from typing import Any
 
 from carbonzeus_operator.errors import InvalidSpec
 from carbonzeus_operator.learning.pace import Clocks, Pace
@@ -17,7 +17,7 @@ from carbonzeus_operator.plan.estimator import Learner
 from carbonzeus_operator.plan.estimator_state import from_document, to_document
 
 VERSION = 1
-_SUBJECT = ("namespace", "workload", "fingerprint", "product", "gpus", "reference_limit_w", "minimum_w")
+_SUBJECT = ("namespace", "workload", "fingerprint", "product", "gpus", "reference_limit_w", "minimum_w", "counts")
 
 
 def as_text(study: Study) -> str:
@@ -26,7 +26,6 @@ def as_text(study: Study) -> str:
         {
             "version": VERSION,
             "subject": [getattr(study.subject, name) for name in _SUBJECT],
-            "counts": study.counts,
             "until": study.until.isoformat() if study.until is not None else None,
             "limitWatts": study.limit_w,
             "windows": [study.windows_before, study.windows],
@@ -57,7 +56,6 @@ def from_text(text: str, *, timelapse: float = 1.0) -> Study:
         return Study(
             subject=subject,
             learner=from_document(document["learner"], subject.prior),
-            counts=bool(document["counts"]),
             timelapse=timelapse,
             until=datetime.fromisoformat(until) if until is not None else None,
             limit_w=document["limitWatts"],
@@ -72,23 +70,19 @@ def from_text(text: str, *, timelapse: float = 1.0) -> Study:
         raise InvalidSpec(f"what was learned cannot be read ({error!r}): learn anew", reason="InvalidState") from error
 
 
-def next_run(text: str, subject: Subject, *, counts: bool, timelapse: float = 1.0) -> Study:
+def next_run(text: str, subject: Subject, *, timelapse: float = 1.0) -> Study:
     """The study of another run of a workload, begun with what its profile keeps. InvalidSpec where that cannot be used."""
     before = from_text(text, timelapse=timelapse)
-    if _kind(before) != (subject.product, subject.gpus, subject.reference_limit_w, subject.minimum_w, counts):
+    if replace(before.subject, namespace="", workload="", fingerprint="") != replace(
+        subject, namespace="", workload="", fingerprint=""
+    ):
         raise InvalidSpec("what was learned is of another GPU, count or range: learn anew", reason="OtherLevels")
     learner: Learner = before.learner.next_run()
     return Study(
         subject=subject,
         learner=learner,
-        counts=counts,
         timelapse=timelapse,
         windows_before=before.windows_before + before.windows,
         runs=before.runs + 1,
         version=before.version + before.learner.changes,
     )
-
-
-def _kind(study: Study) -> tuple[Any, ...]:
-    subject = study.subject
-    return subject.product, subject.gpus, subject.reference_limit_w, subject.minimum_w, study.counts

@@ -56,8 +56,6 @@ class Study:
 
     subject: Subject
     learner: Learner
-    counts: bool
-    """Whether the job counts its steps; else its clocks tell."""
     timelapse: float = 1.0
     """For how many seconds of training each second stands; 1 but in emulations."""
     until: datetime | None = None
@@ -78,33 +76,28 @@ class Study:
     collector: Collector = field(default_factory=Collector)
 
     @classmethod
-    def begin(cls, subject: Subject, *, counts: bool, timelapse: float = 1.0) -> Study:
+    def begin(cls, subject: Subject, *, timelapse: float = 1.0) -> Study:
         """Nothing was measured yet. InvalidSpec where there is nothing to learn between the limits."""
-        return cls(subject, Learner.begin(subject.prior), counts, timelapse)
+        return cls(subject, Learner.begin(subject.prior), timelapse)
 
     @classmethod
-    def late(
-        cls, subject: Subject, *, counts: bool, timelapse: float, elapsed_s: float, work_s: float, until: datetime
-    ) -> Study:
+    def late(cls, subject: Subject, *, timelapse: float, elapsed_s: float, work_s: float, until: datetime) -> Study:
         """Of a job that ran before without being learned of: that much time and work are behind it at `until`."""
         elapsed_s, work_s = elapsed_s * timelapse, work_s * timelapse
         before = Observation(0.0, elapsed_s, subject.reference_limit_w, 0.0, None)
         memory = Memory(Belief.before(subject.prior), elapsed_s)
         learner = Learner(memory, banked_s=work_s, last=before, begun_s=elapsed_s)
-        return cls(subject, learner, counts, timelapse, until)
+        return cls(subject, learner, timelapse, until)
 
-    def of(self, subject: Subject, *, counts: bool) -> Study:
+    def of(self, subject: Subject) -> Study:
         """The same job from now on as another subject (more workers, another GPU, other limits): what is done stays done."""
-        if (subject, counts) == (self.subject, self.counts):
+        if subject == self.subject:
             return self
-        if counts == self.counts and replace(subject, workload="", fingerprint="") == replace(
-            self.subject, workload="", fingerprint=""
-        ):
+        named = {"workload": subject.workload, "fingerprint": subject.fingerprint}
+        if replace(self.subject, **named) == subject:
             return replace(self, subject=subject)
         learner = self.learner.moved(subject.prior)
-        return replace(
-            self, subject=subject, counts=counts, learner=learner, windows=0, pace=Pace(), collector=Collector()
-        )
+        return replace(self, subject=subject, learner=learner, windows=0, pace=Pace(), collector=Collector())
 
     def heard(self, records: Iterable[EnergyRecord], workers: Workers, running: Sequence[Span]) -> Study:
         """After more records of the job's GPUs, in any order. running: when all workers ran."""
@@ -136,7 +129,7 @@ class Study:
     @property
     def reference_rate(self) -> float | None:
         """Steps a second at the reference limit; None where it was not measured, or no steps are counted."""
-        if not self.counts or self.learner.referred_at_s is None:
+        if not self.subject.counts or self.learner.referred_at_s is None:
             return None
         return math.exp(float(self.learner.belief.mean[0])) * self.timelapse
 
@@ -176,9 +169,9 @@ class Study:
             return after
         steps = None
         if seconds > whole_s - LEAST_S and record.quality is not Quality.GAP and record.limit_watts is not None:
-            if not self.counts:
+            if not self.subject.counts:
                 after = replace(after, pace=after.pace.seen(whole, self.subject.reference_limit_w))
-            steps = record.progress if self.counts else after.pace.steps(whole)
+            steps = record.progress if self.subject.counts else after.pace.steps(whole)
         if steps is not None and not self._settled(running, record.start):
             steps = None
         seen = Observation(after.learner.elapsed_s, seconds * self.timelapse, limit_w, whole.average_w, steps or None)

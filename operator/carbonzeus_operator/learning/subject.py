@@ -27,6 +27,8 @@ class Subject:
     reference_limit_w: float
     minimum_w: float
     """The lowest limit that may be planned [W]."""
+    counts: bool = True
+    """Whether its jobs count their steps; else their clocks tell, which is another curve."""
 
     @property
     def prior(self) -> Prior:
@@ -36,7 +38,7 @@ class Subject:
     @property
     def profile(self) -> str:
         """The name of its PowerProfile: the same for all its runs."""
-        kept = f"{self.fingerprint} {self.product} {self.gpus}"
+        kept = f"{self.fingerprint} {self.product} {self.gpus}{'' if self.counts else ' by clocks'}"
         digest = hashlib.sha256(kept.encode()).hexdigest()[:10]
         slug = re.sub(r"[^a-z0-9]+", "-", self.workload.lower())[:SLUG].strip("-")
         return f"{slug or 'workload'}-{digest}"

@@ -50,5 +50,5 @@ def what_is_known(study: Study, active: ActivePlan) -> tuple[bool, str, str]:
             phase.value,
             f"r is known to {uncertainty_of(study)} at {limits} W, from {study.windows} windows{doing}",
         )
-    how = "steps" if study.counts else "clocks"
+    how = "steps" if study.subject.counts else "clocks"
     return False, phase.value, f"no curve is known yet: it is measured by the job's {how}{doing}"

@@ -1,0 +1,194 @@
+"""Jobs whose curve nobody knows, at twenty seconds of training a second: what is measured, planned, kept, and used again."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+
+from carbonzeus_bed.cluster import Cluster
+from carbonzeus_bed.physics import CURVES
+from tests.bed.manifests import job
+from tests.bed.scene import Scene
+from tests.bed.sight import utc
+
+pytestmark = pytest.mark.bed
+
+TIMELAPSE = 20.0
+GRACE_S, SLOWDOWN = 60.0, 0.03
+QUARTER_S = 900.0
+DAY_S = 86_400.0
+
+
+SETTINGS: dict[str, Any] = {
+    "learningTimelapse": TIMELAPSE,
+    "graceSeconds": GRACE_S / TIMELAPSE,
+    "survivalSeconds": DAY_S / TIMELAPSE,
+    "cycleSeconds": 0.5,
+    "replanSeconds": 5,
+    "leaseSeconds": 30,
+    "switchLeadSeconds": 0.3,
+}
+TRAINING: dict[str, Any] = {"profile": None, "steps_per_second": 5000.0, "noise": 0.0003}
+TRUTH = CURVES["a40-resnet50"]
+
+
+@dataclass
+class Played:
+    """What is left of the run."""
+
+    scene: Scene
+    learned_at: dict[str, datetime] = field(default_factory=dict)
+    """When a report first said that a curve is known, by the records it was learned from."""
+    profiles: dict[str, Mapping[str, Any]] = field(default_factory=dict)
+    """Its PowerProfile then, by job."""
+
+
+def learning(scene: Scene, name: str) -> Mapping[str, Any]:
+    status = scene.raw_reports().get(name, {}).get("status", {})
+    found: Mapping[str, Any] = status.get("learning", {})
+    return found
+
+
+def profile_of(scene: Scene, name: str) -> Mapping[str, Any]:
+    """The PowerProfile that the job's report names."""
+    profile = scene.raw_reports()[name]["status"]["profile"]
+    path = f"/apis/carbonzeus.dev/v1alpha1/namespaces/{scene.namespace}/powerprofiles/{profile}"
+    found: Mapping[str, Any] = scene.cluster.api.get(path)
+    return found
+
+
+@pytest.fixture(scope="module")
+def played(bed: Cluster) -> Iterator[Played]:
+    """A job that counts its steps and one that counts nothing, side by side; then the first one again."""
+    scene = Scene.set_up(bed, "learning", step=timedelta(seconds=20), **SETTINGS)
+    played = Played(scene)
+    scene.submit(
+        job("counts", seconds=80, node="gpu-a", **TRAINING),
+        job("silent", seconds=80, node="gpu-b", progress=False, **TRAINING),
+    )
+
+    def watched() -> bool:
+        for name in ("counts", "silent"):
+            now = learning(scene, name)
+            if name not in played.learned_at and now.get("phase") == "Learned":
+                played.learned_at[name] = datetime.fromisoformat(json.loads(now["state"])["until"])
+        return scene.finished("counts") and scene.finished("silent")
+
+    scene.wait(watched, "both jobs end", within_s=150)
+    scene.wait_closed("counts", "silent")
+    played.profiles = {name: profile_of(scene, name) for name in ("counts", "silent")}
+    scene.submit(job("again", seconds=25, node="gpu-a", **TRAINING))
+    scene.wait(lambda: scene.finished("again"), "the second run ends")
+    scene.wait_closed("again")
+    played.profiles["again"] = profile_of(scene, "again")
+    try:
+        yield played
+    finally:
+        scene.tear_down()
+
+
+def progress_of(scene: Scene, name: str, until: datetime | None = None) -> list[tuple[float, float]]:
+    """(elapsed, work) of a job of one board at each of its switches, by the emulator [s of training]."""
+    rows, elapsed_s, work_s = [], 0.0, 0.0
+    for stretch in scene.truth().select(job=scene.full(name)):
+        end = min(utc(stretch.end_ns), until) if until is not None else utc(stretch.end_ns)
+        seconds = (end - utc(stretch.start_ns)).total_seconds() * TIMELAPSE
+        if seconds > 0:
+            elapsed_s += seconds
+            work_s += seconds * TRUTH.speed(stretch.limit_w)
+            rows.append((elapsed_s, work_s))
+    assert rows, f"{name} held no board"
+    return rows
+
+
+def test_curve_is_found_within_a_quarter_of_an_hour(played: Played) -> None:
+    """Of a job that counts its steps and says nothing else."""
+    began, _ = held(played.scene, "counts")
+    seconds = (played.learned_at["counts"] - began).total_seconds() * TIMELAPSE
+    assert seconds <= QUARTER_S
+
+
+def test_learned_curve_is_the_emulators(played: Played) -> None:
+    """Within 2 % at every limit that may be used: throughput and power."""
+    points = played.profiles["counts"]["spec"]["points"]
+    assert len(points) >= 3
+    for point in points:
+        limit_w = float(point["limitWatts"])
+        assert float(point["throughput"]) == pytest.approx(TRUTH.speed(limit_w), rel=0.02)
+        assert float(point["averageWatts"]) == pytest.approx(TRUTH.power_w(limit_w), rel=0.02)
+
+
+@pytest.mark.parametrize("name", ["counts", "silent", "again"])
+def test_bound_holds_at_every_moment(played: Played, name: str) -> None:
+    """By the emulator's own speed, while it is measured and after; the silent job, too."""
+    behind_s = max(elapsed_s / (1 + SLOWDOWN) - work_s for elapsed_s, work_s in progress_of(played.scene, name))
+    assert behind_s <= GRACE_S
+
+
+def test_measuring_costs_little(played: Played) -> None:
+    """Less than 0.3 % of the time of a job of a day, until a curve is there."""
+    elapsed_s, work_s = progress_of(played.scene, "counts", played.learned_at["counts"])[-1]
+    assert elapsed_s - work_s < 0.003 * DAY_S
+
+
+def test_learned_curves_are_used(played: Played) -> None:
+    """Both jobs end with limits below their reference limit, and with something saved."""
+    for name in ("counts", "silent"):
+        limits_w = [stretch.limit_w for stretch in played.scene.truth().select(job=played.scene.full(name))]
+        assert min(limits_w) < 300
+        report = played.scene.raw_reports()[name]["status"]
+        assert float(report["saved"].rstrip("%")) > 0
+
+
+def test_silent_job_is_thought_slower_than_it_is(played: Played) -> None:
+    """Its clocks bound its speed from below, at every limit that it uses."""
+    points = played.profiles["silent"]["spec"]["points"]
+    assert len(points) >= 2
+    for point in points:
+        assert float(point["throughput"]) <= TRUTH.speed(float(point["limitWatts"])) + 0.002
+
+
+def test_profile_says_what_was_measured(played: Played) -> None:
+    """For people, and for the next run."""
+    profile = played.profiles["counts"]
+    spec, status = profile["spec"], profile["status"]
+    assert (spec["source"], spec["gpuProduct"], spec["gpuCount"], spec["workload"]) == (
+        "Measured",
+        "NVIDIA A40",
+        1,
+        "train",
+    )
+    assert status["windows"] > 0
+    assert status["runs"] == 1
+    assert float(status["uncertainty"].rstrip("%")) <= 1.0
+    assert {one["limitWatts"] for one in spec["points"]} <= {one["limitWatts"] for one in status["measured"]}
+    usable = next(one for one in status["conditions"] if one["type"] == "Usable")
+    assert usable["status"] == "True"
+
+
+def test_next_run_begins_with_the_curve(played: Played) -> None:
+    """The same workload by its fingerprint: one profile, another run; it measures less."""
+    first, again = played.profiles["counts"], played.profiles["again"]
+    assert again["metadata"]["name"] == first["metadata"]["name"]
+    assert again["status"]["runs"] == 2
+    reports = played.scene.raw_reports()
+    spent = {name: reports[name]["status"]["learning"]["profilingSeconds"] for name in ("counts", "again")}
+    assert spent["again"] < spent["counts"]
+
+
+def test_nothing_was_changed_about_the_jobs(played: Played) -> None:
+    """One annotation is enough, and it is all there is."""
+    asked = set(played.scene.job("silent")["metadata"]["annotations"])
+    assert asked == {"carbonzeus.dev/policy"}
+    assert played.scene.restarts() == dict.fromkeys(played.scene.restarts(), 0)
+
+
+def held(scene: Scene, name: str) -> tuple[datetime, datetime]:
+    """From when to when a job held its board."""
+    stretches = scene.truth().select(job=scene.full(name))
+    return utc(min(each.start_ns for each in stretches)), utc(max(each.end_ns for each in stretches))
