@@ -93,8 +93,7 @@ class Study:
         """The same job from now on as another subject (more workers, another GPU, other limits): what is done stays done."""
         if subject == self.subject:
             return self
-        named = {"workload": subject.workload, "fingerprint": subject.fingerprint}
-        if replace(self.subject, **named) == subject:
+        if replace(self.subject, workload=subject.workload, fingerprint=subject.fingerprint) == subject:
             return replace(self, subject=subject)
         learner = self.learner.moved(subject.prior)
         return replace(self, subject=subject, learner=learner, windows=0, pace=Pace(), collector=Collector())
