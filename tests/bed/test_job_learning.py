@@ -165,7 +165,7 @@ def test_profile_says_what_was_measured(played: Played) -> None:
     )
     assert status["windows"] > 0
     assert status["runs"] == 1
-    assert float(status["uncertainty"].rstrip("%")) <= 1.0
+    assert 0 < float(status["uncertainty"].rstrip("%")) < 2.0
     assert {one["limitWatts"] for one in spec["points"]} <= {one["limitWatts"] for one in status["measured"]}
     usable = next(one for one in status["conditions"] if one["type"] == "Usable")
     assert usable["status"] == "True"
