@@ -91,6 +91,9 @@ def test_the_operator_may_write_only_its_own(control_plane, installed):
     assert granted == {
         ("create", "carbonreports.carbonzeus.dev"),
         ("delete", "carbonreports.carbonzeus.dev"),
+        ("create", "powerprofiles.carbonzeus.dev"),
+        ("update", "powerprofiles.carbonzeus.dev"),
+        ("delete", "powerprofiles.carbonzeus.dev"),
         ("update", "carbonpolicies/status.carbonzeus.dev"),
         ("update", "carbonreports/status.carbonzeus.dev"),
         ("update", "powerprofiles/status.carbonzeus.dev"),
