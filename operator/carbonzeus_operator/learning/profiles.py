@@ -102,8 +102,8 @@ def knows_more(study: Study, kept: PowerProfileStatus) -> bool:
         other = memory.from_text(kept.state)
     except InvalidSpec:
         return True
-    ours, theirs = study.windows_before + study.windows, other.windows_before + other.windows
-    return study.subject != other.subject or ours >= theirs
+    ours_s, theirs_s = (sum(level.seconds for level in each.learner.levels.values()) for each in (study, other))
+    return study.subject != other.subject or ours_s >= theirs_s
 
 
 def is_expired(spec: PowerProfileSpec, status: PowerProfileStatus, retention: timedelta, now: datetime) -> bool:
