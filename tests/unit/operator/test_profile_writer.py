@@ -146,6 +146,7 @@ async def test_a_failed_write_is_made_good(desk: Desk) -> None:
 
 async def test_another_run_that_knows_less_does_not_overwrite(desk: Desk) -> None:
     """Two runs at a time: the one that saw more is kept."""
+    await desk.minutes(60)
     _, before = desk.profile
     other = Workshop(TRUTH, seed=3, now=desk.shop.now)
     for _ in range(20):
