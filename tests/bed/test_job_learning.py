@@ -171,6 +171,17 @@ def test_profile_says_what_was_measured(played: Played) -> None:
     assert usable["status"] == "True"
 
 
+def test_kubectl_shows_what_was_learned(played: Played) -> None:
+    """One line a profile: what it is of, how well it is known, from how much."""
+    told = played.scene.cluster.kubectl("get", "powerprofiles", "--namespace", played.scene.namespace)
+    print(f"\n{told}")
+    head, *lines = told.splitlines()
+    assert head.split()[:8] == ["NAME", "GPU", "POINTS", "WINDOWS", "UNCERTAINTY", "RUNS", "SOURCE", "USABLE"]
+    measured = [line for line in lines if "Measured" in line]
+    assert len(measured) == 2, "one by steps, one by clocks"
+    assert all("True" in line for line in measured)
+
+
 def test_next_run_begins_with_the_curve(played: Played) -> None:
     """The same workload by its fingerprint: one profile, another run; it measures less."""
     first, again = played.profiles["counts"], played.profiles["again"]
