@@ -15,12 +15,13 @@ from carbonzeus_cli.simulate.loop import Progress
 from carbonzeus_cli.simulate.run import Trace
 from carbonzeus_cli.simulate.truth import Meter, Traits
 from carbonzeus_operator.following import Course, follow
+from carbonzeus_operator.grid.series import Series
 from carbonzeus_operator.plan import bound
 from carbonzeus_operator.plan.curve import Curve
 from carbonzeus_operator.plan.estimator import CONFIDENCE, Learner
 from carbonzeus_operator.plan.mixed import Group
 from carbonzeus_operator.plan.prior import Prior
-from carbonzeus_operator.plan.profiling import Means, Why, Window, next_window
+from carbonzeus_operator.plan.profiling import Means, Why, Window, next_window, relative_intensity
 from carbonzeus_operator.plan.schedule import in_force
 from carbonzeus_operator.world.snapshot import ActivePlan, Measured
 
@@ -128,16 +129,16 @@ def learn(
         remembered = restarted(learner)
         if remembered is not None:
             learner, active = remembered, None
-        window = next_window(learner, _means(job, learner))
+        window = next_window(learner, _means(job, learner, feed.at(now), now))
         if window is not None:
             windows.append(Taken(progress.elapsed_s, window))
             held, active = [(window.seconds, window.limit_w)], None
-        elif learner.curve is None:
+        elif learner.careful is None:
             held, active = [(job.rules.replan.total_seconds(), job.curve.highest.limit_w)], None
         else:
             rules = replace(job.rules, curve_error=max(job.rules.curve_error, learner.r_error))
             measured = Measured(learner.elapsed_s, learner.work_s, now)
-            course = _course(job, learner.curve)
+            course = _course(job, learner.careful)
             active = follow(active, measured, course, feed.at(now), rules, now, fresh=True)
             due, issue = active.plan.made_at + rules.replan, feed.next_issue(now)
             until = due if issue is None else min(due, issue)
@@ -163,7 +164,7 @@ def _course(job: Job, curve: Curve) -> Course:
     )
 
 
-def _means(job: Job, learner: Learner) -> Means:
+def _means(job: Job, learner: Learner, forecast: Series, now: datetime) -> Means:
     assert job.slowdown is not None
     rules = job.rules
     margin_s = bound.margin_s(r_error=max(rules.curve_error, learner.r_error), unseen_s=rules.unseen.total_seconds())
@@ -175,4 +176,4 @@ def _means(job: Job, learner: Learner) -> Means:
         margin_s=margin_s,
     )
     remaining_s = max(job.work_s - learner.work_s, 0.0) if job.known else rules.survival_s
-    return Means(job.slowdown, credit_s, remaining_s)
+    return Means(job.slowdown, credit_s, remaining_s, intensity=relative_intensity(forecast.intervals, now))

@@ -2,10 +2,10 @@
 
     learner = Learner.begin(Prior.of("NVIDIA A40", 300, 150))
     learner = learner.observe(Observation(at, seconds=60, limit_w=300, average_w=244, steps=1200))
-    learner.curve       what to plan with: the likeliest
-    learner.safe        what to count work with: what the speed at each limit is at least
-    learner.work_s      the work done at least [s at the reference limit]: every second so far, at the safe speed as known NOW
-    learner.r_error     by how much `curve` may overstate the throughput, until the next measurement
+    learner.curve       the likeliest
+    learner.careful     what to plan with: as fast as the next second at each level will be counted
+    learner.work_s      the work done at least [s at the reference limit]: every second so far, as r is known NOW
+    learner.r_error     by how much either may overstate the throughput, until the next measurement
 
 `steps` may be anything whose ratio to the reference limit bounds the throughput from below. For a job that reports no progress that
 is the lower of its SM and memory clocks: what does not depend on the clock does not slow down.
@@ -23,14 +23,16 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from carbonzeus_operator.plan import estimator_counting as counting
+from carbonzeus_operator.plan import estimator_noise
 from carbonzeus_operator.plan.curve import Curve, Point, isotonic
 from carbonzeus_operator.plan.estimator_filter import Belief
-from carbonzeus_operator.plan.estimator_gate import Verdict, verdict
-from carbonzeus_operator.plan.estimator_memory import Lesson, Memory
+from carbonzeus_operator.plan.estimator_gate import CHANGED, Verdict, agree, verdict
+from carbonzeus_operator.plan.estimator_memory import Memory
 from carbonzeus_operator.plan.estimator_noise import Noise
-from carbonzeus_operator.plan.estimator_shape import concave
-from carbonzeus_operator.plan.estimator_windows import MANY, Observation, check, log_rate, trusted_windows
-from carbonzeus_operator.plan.prior import STEEPEST, Prior
+from carbonzeus_operator.plan.estimator_shape import likeliest
+from carbonzeus_operator.plan.estimator_windows import MANY, Observation, check, log_rate, stretch_of, trusted_windows
+from carbonzeus_operator.plan.prior import Prior
 
 Floats = NDArray[np.float64]
 
@@ -38,24 +40,18 @@ WARM_UP_S = 120.0
 """What a job does in its first seconds, or after it moved, teaches nothing."""
 SHORTEST_S = 10.0
 """Nor does a shorter window: the limit has hardly settled."""
-CONFIDENCE = 3.0
-"""`safe` lies so many standard deviations below what is likeliest."""
+CONFIDENCE = estimator_noise.CONFIDENCE
+"""What r is at least, and the work, lie so many standard deviations below what is likeliest."""
 USABLE = 0.01
 """A level whose r is known to this share (at `CONFIDENCE`) may be planned with."""
-CHANGED = 3
-"""So many strange windows in a row that agree with each other: the job has changed."""
 DOUBT = 0.2
 """How much of the prior's doubt comes back when a job has changed."""
+NEXT_RUN = 0.0005
+"""And for the next run of a workload."""
 MEASURED = 0.5
 """A level that is doubted by less than this share of the prior's doubt was measured."""
 NOISIEST = 0.01 * math.sqrt(60.0)
 """1 % in a window of a minute."""
-SAME = 0.02
-"""A watt of limit tells levels that draw the same apart by so many watts."""
-CLEARLY = 2.0
-"""So many standard deviations, and a curve need not bend down."""
-NEXT_RUN = 0.0005
-"""And for the next run of a workload."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,12 +134,8 @@ class Learner:
             return counted
         aged = self.memory.aged(seen.begin_s + seen.seconds)
         counted = replace(counted, memory=aged)
-        if self.referred_at_s is None and seen.limit_w >= self.prior.reference_limit_w:
-            waiting = (*self.waiting, seen)
-            trusted = trusted_windows(waiting)
-            for each in trusted:
-                counted = counted.taught(each)
-            return replace(counted, waiting=() if trusted else waiting)
+        if self.referred_at_s is None:
+            return counted.referring(seen)
         found = verdict(seen, aged.belief, self.noise, self.is_measured)
         if found is Verdict.REFERENCE_WRONG:
             return counted.changed_since((seen,))
@@ -152,7 +144,19 @@ class Learner:
         if found is Verdict.TEACHES and not self.strange:
             return counted.taught(seen)
         # What made the last windows strange may reach into this one.
-        return counted if found is Verdict.SAYS_NOTHING else replace(counted, strange=())
+        if found is Verdict.SAYS_NOTHING and not self.strange:
+            counted = replace(counted, memory=counted.memory.heard(stretch_of(seen)))
+        return replace(counted, strange=())
+
+    def referring(self, seen: Observation) -> Learner:
+        """After a window that came before the reference limit was measured; its time is counted already."""
+        if seen.limit_w < self.prior.reference_limit_w:
+            return self
+        now, waiting = self, (*self.waiting, seen)
+        trusted = trusted_windows(waiting, self.noise if self.known else None)
+        for each in trusted:
+            now = now.taught(each)
+        return replace(now, waiting=() if trusted else waiting)
 
     def is_warming(self, seen: Observation) -> bool:
         """Whether the job warms up in a window."""
@@ -160,8 +164,7 @@ class Learner:
 
     def taught(self, seen: Observation) -> Learner:
         """After learning from a window, strange or not; its time is counted already."""
-        assert seen.steps is not None
-        memory = self.memory.told(Lesson(seen.begin_s, seen.seconds, seen.limit_w, seen.steps))
+        memory = self.memory.told(stretch_of(seen))
         levels = self.levels
         if seen.limit_w in (self.prior.reference_limit_w, *self.prior.limits_w):
             old = levels.get(seen.limit_w, Level())
@@ -170,13 +173,6 @@ class Learner:
         at_reference = seen.limit_w >= self.prior.reference_limit_w
         referred = seen.begin_s + seen.seconds if at_reference else self.referred_at_s
         return replace(self, memory=memory, levels=levels, referred_at_s=referred)
-
-    def agree(self, windows: tuple[Observation, ...]) -> bool:
-        """Whether strange windows tell the same story: all as much faster, or slower, than expected."""
-        off = [log_rate(seen) - self.belief.expected(seen.limit_w)[0] for seen in windows]
-        smallest, largest = min(map(abs, off)), max(map(abs, off))
-        same_way = min(off) > 0 or max(off) < 0
-        return len(off) >= CHANGED and same_way and largest - smallest <= smallest / 2
 
     def changed_since(self, strange: tuple[Observation, ...]) -> Learner:
         """The job is another one since the strange windows began: what was done before stays done; r is doubted from there on."""
@@ -224,19 +220,10 @@ class Learner:
 
     @cached_property
     def likeliest(self) -> Floats:
-        """(known) r at the known levels: rising with the limit, and concave in the power that is drawn unless it clearly is not.
-
-        So power is convex in r, and every level is of use to the planner but those that are measured to be worse than their
-        neighbours: real curves have such, and no shape is believed against the measurement.
-        """
-        count = len(self.known)
+        """(known) r at the known levels: rising with the limit, and concave in the power that is drawn unless it clearly is not."""
         limits_w = np.array((self.prior.reference_limit_w, *self.known))
-        # Where limits draw the same, they are told apart by a little of the limit.
-        watts = self._watts[::-1] + SAME * limits_w
-        r, deviations = self.belief.r[:count], self.belief.deviations[:count]
-        nearest = np.clip(concave(watts, r, deviations), r * (1 - CLEARLY * deviations), r * (1 + CLEARLY * deviations))
-        rising: Floats = np.minimum(np.array(isotonic(nearest[::-1].tolist()))[::-1], 1.0)
-        return rising
+        count = len(self.known)
+        return likeliest(limits_w, self._watts[::-1], self.belief.r[:count], self.belief.deviations[:count])
 
     @cached_property
     def _watts(self) -> Floats:
@@ -246,37 +233,36 @@ class Learner:
 
     @cached_property
     def lowest_r(self) -> Mapping[float, float]:
-        """By level [W], and the reference limit: what r is at least, known or not."""
-        lowest = np.minimum(np.exp(self.belief.mean[1:] - CONFIDENCE * self.belief.deviations), 1.0)
+        """By level [W], and the reference limit, falling: what r is at least, known or not."""
         limits_w = (self.prior.reference_limit_w, *self.prior.limits_w)
-        found = [1.0]
-        for index, limit_w in enumerate(limits_w[1:]):
-            # What was not measured is as slow as a board can be, whatever others of its kind did.
-            measured = float(lowest[index]) if self.is_measured(limit_w) else 0.0
-            found.append(max(measured, found[-1] * (limit_w / limits_w[index]) ** STEEPEST))
-        # A limit is no slower than any below it.
-        rising = np.maximum.accumulate(np.array(found)[::-1])[::-1]
-        return dict(zip(limits_w, rising.tolist(), strict=True))
+        return dict(zip(limits_w, counting.lowest(self.belief, self._measured).tolist(), strict=True))
 
     @cached_property
     def curve(self) -> Curve | None:
-        """What to plan with: the known levels. None before there is one; then the reference limit holds."""
+        """The likeliest, at the known levels. None before there is one; then the reference limit holds."""
         return self._curve(self.likeliest) if self.known else None
 
     @cached_property
-    def safe(self) -> Curve | None:
-        """The same limits with what r is at least."""
-        if not self.known:
-            return None
-        lowest = np.array([self.lowest_r[limit_w] for limit_w in self.known])
-        return self._curve(np.minimum(lowest, self.likeliest))
+    def careful(self) -> Curve | None:
+        """What to plan with: as fast as the next second at each level will be counted; with `curve`, credit would melt away.
+
+        Plans that are made with it hold levels only, and so go on measuring what they use.
+        """
+        return counting.held_at_points(self._curve(self._next_second_r)) if self.known else None
+
+    @cached_property
+    def _next_second_r(self) -> Floats:
+        measured_s = {limit_w: level.seconds for limit_w, level in self.levels.items()}
+        seconds = counting.at_levels(self.prior, self.held_s) + counting.at_levels(self.prior, measured_s)
+        return counting.next_second_r(self.belief, self.likeliest, seconds)
 
     @cached_property
     def r_error(self) -> float:
-        """By how much `curve` may overstate the throughput (a share), at most."""
-        if self.curve is None or self.safe is None:
+        """By how much `curve` and `careful` may overstate the throughput (a share), at most."""
+        if not self.known:
             return 0.0
-        return max(1 - low.r / likely.r for low, likely in zip(self.safe.points, self.curve.points, strict=True))
+        lowest = np.array([self.lowest_r[limit_w] for limit_w in self.known])
+        return max(float(np.max(1 - lowest / np.maximum(self.likeliest, self._next_second_r))), 0.0)
 
     @cached_property
     def work_s(self) -> float:
@@ -284,11 +270,11 @@ class Learner:
         return self.banked_s + self._worked_s(self.held_s)
 
     def _worked_s(self, held_s: Mapping[float, float]) -> float:
-        limits_w, lowest = np.array(list(self.lowest_r.items()))[::-1].T
-        return math.fsum(
-            seconds * float(np.interp(limit_w, limits_w, lowest)) * min(limit_w / float(limits_w[0]), 1.0) ** STEEPEST
-            for limit_w, seconds in held_s.items()
-        )
+        return counting.worked_s(self.belief, counting.at_levels(self.prior, held_s), self._measured)
+
+    @property
+    def _measured(self) -> NDArray[np.bool_]:
+        return np.array([self.is_measured(limit_w) for limit_w in self.prior.limits_w])
 
     def _curve(self, r: Floats) -> Curve:
         reference_w = self.prior.reference_limit_w
@@ -303,7 +289,8 @@ def wondering(now: Learner, seen: Observation) -> Learner:
         # It may have begun in the window before.
         now = replace(now, memory=now.memory.forgotten())
     strange = (*now.strange, seen)
-    if now.agree(strange[-CHANGED:]):
+    off = [log_rate(each) - now.belief.expected(each.limit_w)[0] for each in strange[-CHANGED:]]
+    if agree(off):
         return now.changed_since(strange[-CHANGED:])
     if len(strange) < MANY:
         return replace(now, strange=strange)

@@ -47,9 +47,11 @@ class Belief:
     def aged(self, seconds: float, wander: float) -> Belief:
         """So much later. wander: by how much ln R wanders in an hour (a standard deviation)."""
         hours = max(seconds, 0.0) / 3600
-        drift = np.full(len(self.mean), AGEING**2 * hours)
-        drift[0] = wander**2 * hours
-        return replace(self, covariance=self.covariance + np.diag(drift))
+        covariance = self.covariance.copy()
+        diagonal = covariance.reshape(-1)[:: len(self.mean) + 1]
+        diagonal[0] += wander**2 * hours
+        diagonal[1:] += AGEING**2 * hours
+        return Belief(self.prior, self.mean, covariance)
 
     def expected(self, limit_w: float) -> tuple[float, Floats, float]:
         """(ln rate, its gradient in x, variance for lying between two levels) at a limit [W]."""
@@ -79,8 +81,8 @@ class Belief:
         expected, gradient, between = self.expected(limit_w)
         column = self.covariance @ gradient
         gain = column / (float(gradient @ column) + between + variance)
-        left = self.covariance - np.outer(gain, column)
-        return replace(self, mean=self.mean + gain * (log_rate - expected), covariance=(left + left.T) / 2)
+        left = self.covariance - gain[:, None] * column
+        return Belief(self.prior, self.mean + gain * (log_rate - expected), (left + left.T) / 2)
 
     def shaken(self, doubt: float, log_rate: float) -> Belief:
         """Something changed, and nobody knows what: R is what it may be, r is doubted by a share of what the prior did."""
@@ -99,4 +101,4 @@ class Belief:
     @property
     def deviations(self) -> Floats:
         """(n) standard deviations of ln r."""
-        return np.sqrt(np.maximum(np.diag(self.covariance)[1:], 0.0))
+        return np.sqrt(np.maximum(self.covariance.diagonal()[1:], 0.0))

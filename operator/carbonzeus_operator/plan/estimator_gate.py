@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from enum import Enum, auto
 
 from carbonzeus_operator.plan.estimator_filter import Belief
 from carbonzeus_operator.plan.estimator_noise import Noise
 from carbonzeus_operator.plan.estimator_windows import STRANGE, Observation, log_rate
+
+CHANGED = 3
+"""So many strange windows in a row that agree with each other: the job has changed."""
 
 
 class Verdict(Enum):
@@ -16,7 +19,7 @@ class Verdict(Enum):
 
     TEACHES = auto()
     SAYS_NOTHING = auto()
-    """It can be right and is no help."""
+    """It can be right and is no help, but for how noisy it is."""
     STRANGE = auto()
     """A stall, an evaluation, noise, or another job."""
     REFERENCE_WRONG = auto()
@@ -29,15 +32,26 @@ def verdict(seen: Observation, belief: Belief, noise: Noise, measured: Callable[
     variance = noise.variance(seen.seconds, seen.steps or 1.0)
     off = belief.surprise(limit_w, log_rate(seen), variance)
     below_reference = limit_w < prior.reference_limit_w
-    if below_reference and limit_w not in prior.limits_w and (off > STRANGE or not _vouched(belief, limit_w, measured)):
-        # A knee between two levels makes it faster than the line between them, and says nothing of either.
-        return Verdict.SAYS_NOTHING
     faster = log_rate(seen) - float(belief.mean[0])
     if below_reference and faster > STRANGE * math.sqrt(variance + float(belief.covariance[0, 0])):
         return Verdict.REFERENCE_WRONG
+    if (
+        below_reference
+        and limit_w not in prior.limits_w
+        and (off > -STRANGE or not _vouched(belief, limit_w, measured))
+    ):
+        # A knee between two levels makes it faster than the line between them, and nobody knows by how much.
+        return Verdict.SAYS_NOTHING
     # The first window at a level may be as slow as it likes: a prior is no measurement.
     new = limit_w in prior.limits_w and not measured(limit_w)
     return Verdict.TEACHES if abs(off) <= STRANGE or (new and off < 0) else Verdict.STRANGE
+
+
+def agree(off: Sequence[float]) -> bool:
+    """Whether strange windows tell the same story: all as much faster, or slower, than expected (in ln rate)."""
+    smallest, largest = min(map(abs, off)), max(map(abs, off))
+    same_way = min(off) > 0 or max(off) < 0
+    return len(off) >= CHANGED and same_way and largest - smallest <= smallest / 2
 
 
 def _vouched(belief: Belief, limit_w: float, measured: Callable[[float], bool]) -> bool:

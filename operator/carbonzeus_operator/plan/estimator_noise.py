@@ -1,90 +1,120 @@
-"""How noisy a job's windows are, and how much its own speed wanders, learned from pairs of windows at the same limit. Pure."""
+"""How noisy a job's windows are, and how much its own speed wanders: what is likely of both, and what they are at most. Pure.
+
+Both are told by how two stretches at the same limit differ: two windows that follow each other, two pairs of windows, two fours,
+and so on, and two visits of a limit that lie hours apart. Short stretches tell of the noise, unless the counter's grain hides it;
+long ones of the wander. Each difference makes every (noise, wander) of a grid more or less likely.
+"""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field, replace
-from statistics import fmean
+from dataclasses import dataclass, field
 
-FIRST_NOISE = 0.005 * math.sqrt(60.0)
-"""Before anything is measured: 0.5 % in a window of a minute."""
-FIRST_WANDER = 0.001
-LEAST_WANDER = 0.0001
-"""Nothing keeps its speed better than this."""
-TRUST = 3
-"""So many pairs' worth is what was thought before."""
-KEPT = 48
-"""So many of the last pairs are kept."""
-SHARE = 0.5
-"""The smaller so many of the squares count: the others may be anything."""
-MEAN_OF_SMALLER = 0.1426
-"""The mean of those, of squares of a standard normal."""
+import numpy as np
+from numpy.typing import NDArray
 
+from carbonzeus_operator.plan.estimator_stretch import Stretch
 
-@dataclass(frozen=True, slots=True)
-class Scale:
-    """A standard deviation, from the squares of differences that it is behind."""
+Floats = NDArray[np.float64]
 
-    first: float
-    """What was thought before."""
-    squares: tuple[float, ...] = ()
-    """The last ones."""
-    pairs: int = 0
-    """How many there were in all."""
-
-    @property
-    def value(self) -> float:
-        """Made of what was measured and what was thought before."""
-        if not self.squares:
-            return self.first
-        smaller = sorted(self.squares)[: max(int(SHARE * len(self.squares)), 1)]
-        measured = max(fmean(smaller), 0.0) / MEAN_OF_SMALLER
-        return math.sqrt((TRUST * self.first**2 + self.pairs * measured) / (TRUST + self.pairs))
-
-    def with_square(self, square: float) -> Scale:
-        """After one more."""
-        return replace(self, squares=(*self.squares, square)[-KEPT:], pairs=self.pairs + 1)
+NOISES = np.geomspace(3e-5, 0.1, 24) * math.sqrt(60.0)
+"""What the noise may be: of ln rate in a window of one second. From 0.003 % to 10 % in a window of a minute."""
+WANDERS = np.geomspace(1e-4, 6.4e-3, 7)
+"""What the wander may be: of ln rate over one hour."""
+USUAL_NOISE, NOISE_WIDTH = 0.001 * math.sqrt(60.0), 1.5
+USUAL_WANDER, WANDER_WIDTH = 0.0004, 0.7
+"""Before anything is measured: the likeliest, and by how many natural logarithms it may be off (a standard deviation)."""
+CONFIDENCE = 3.0
+"""What is taken to be the noise is so large that being off by so many of it is no likelier than if the noise were known."""
+STALLS, STALLED = 0.03, 0.3
+"""The share of differences that are none of both, and how large those are."""
+KEPT = 1000.0
+"""A difference is forgotten after so many more."""
+FLOOR = -30.0
+"""What is less likely than this (a logarithm) may come back."""
+FINER = 5
+"""So many steps are read between two values of the grid."""
+_GRAIN = 1 / 12
+"""A counter is cut off somewhere between two steps, at each end (a variance)."""
 
 
-@dataclass(frozen=True, slots=True)
+class _Grid:
+    """Values a constant factor apart, and how to read between them."""
+
+    def __init__(self, values: Floats) -> None:
+        count = len(values)
+        self._logs = np.interp(np.linspace(0, count - 1, (count - 1) * FINER + 1), np.arange(count), np.log(values))
+        ratios = np.exp(np.subtract.outer(self._logs, self._logs))
+        self._beyond = np.vectorize(_beyond)(CONFIDENCE * ratios)
+        self._between = np.array([_smooth(unit, FINER) for unit in np.eye(count)]).T
+
+    def effective(self, weight: Floats) -> float:
+        """The standard deviation of which CONFIDENCE is passed as seldom as that of the true one. weight: of the values, up to a factor."""
+        likely = np.exp(self._between @ np.log(np.maximum(weight, math.exp(FLOOR))))
+        passed = np.log(self._beyond @ (likely / likely.sum()))
+        return math.exp(float(np.interp(-math.log(_beyond(CONFIDENCE)), -passed, self._logs)))
+
+
+def _beyond(deviations: float) -> float:
+    """How likely a normal variable is to lie beyond so many standard deviations."""
+    return max(math.erfc(deviations / math.sqrt(2)), 1e-300)
+
+
+def _smooth(values: Floats, finer: int) -> Floats:
+    """Cubics through the values (Catmull and Rom, 1974)."""
+    position = np.linspace(0, len(values) - 1, (len(values) - 1) * finer + 1)
+    left = np.minimum(position.astype(int), len(values) - 2)
+    t = position - left
+    ends = np.concatenate(([2 * values[0] - values[1]], values, [2 * values[-1] - values[-2]]))
+    a, b, c, d = (ends[left + offset] for offset in range(4))
+    found: Floats = b + t * (c - a + t * (2 * a - 5 * b + 4 * c - d + t * (3 * (b - c) + d - a))) / 2
+    return found
+
+
+_NOISE, _WANDER = _Grid(NOISES), _Grid(WANDERS)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Noise:
     """What makes windows at one limit differ."""
 
-    windows: Scale = field(default_factory=lambda: Scale(FIRST_NOISE))
-    """Of ln rate in a window of one second; it falls with the root of the length."""
-    wanders: Scale = field(default_factory=lambda: Scale(FIRST_WANDER))
-    """Of ln rate over one hour; it grows with the root of the time."""
+    likely: Floats = field(
+        default_factory=lambda: np.add.outer(
+            -((np.log(NOISES / USUAL_NOISE) / NOISE_WIDTH) ** 2) / 2,
+            -((np.log(WANDERS / USUAL_WANDER) / WANDER_WIDTH) ** 2) / 2,
+        )
+    )
+    """(noises, wanders) logarithms of the likelihood, up to a constant."""
+    one_second: float = field(init=False)
+    """The standard deviation of ln rate in a window of one second, at most; it falls with the root of the length."""
+    wander: float = field(init=False)
+    """That of ln rate over one hour, at most; it grows with the root of the time."""
 
-    @property
-    def one_second(self) -> float:
-        return self.windows.value
-
-    @property
-    def wander(self) -> float:
-        return max(self.wanders.value, LEAST_WANDER)
+    def __post_init__(self) -> None:
+        share = np.exp(self.likely - self.likely.max())
+        object.__setattr__(self, "one_second", _NOISE.effective(share.sum(axis=1)))
+        object.__setattr__(self, "wander", _WANDER.effective(share.sum(axis=0)))
 
     def variance(self, seconds: float, steps: float) -> float:
         """Of ln rate, of a window of so many seconds in which the counter rose by so many steps, cut off at both ends."""
-        return self.one_second**2 / seconds + _grain(steps)
+        return self.one_second**2 / seconds + 2 * _GRAIN / steps**2
 
-    def with_pair(self, difference: float, seconds: tuple[float, float], steps: tuple[float, float]) -> Noise:
-        """After two windows that follow each other at the same limit differed so much in ln rate."""
-        # Two windows share an edge, and what the counter did not show in one it shows in the other.
-        square = (difference**2 - MEAN_OF_SMALLER * 1.5 * sum(map(_grain, steps))) / (1 / seconds[0] + 1 / seconds[1])
-        return replace(self, windows=self.windows.with_square(square))
-
-    def with_distant(self, difference: float, apart_s: float) -> Noise:
-        """After two longer windows at the same limit, whose middles are so far apart.
-
-        Their noise is not taken off: a job that is thought to keep its speed better than it does would break the bound.
-        """
-        return replace(self, wanders=self.wanders.with_square(difference**2 * 3600 / apart_s))
+    def told(self, one: Stretch, other: Stretch) -> Noise:
+        """After two stretches at the same limit, the earlier one first."""
+        apart_s = max(other.begin_s - one.end_s, 0.0) + (one.seconds + other.seconds) / 3
+        cuts = (1 / one.steps**2, 1 / other.steps**2)
+        shared = (1 / one.steps + 1 / other.steps) ** 2 if other.begin_s - one.end_s < 1e-6 else sum(cuts)
+        variance = (
+            np.add.outer(NOISES**2 * (1 / one.seconds + 1 / other.seconds), WANDERS**2 * apart_s / 3600)
+            + _GRAIN * (sum(cuts) + shared)
+        )  # fmt: skip
+        square = (other.log_rate - one.log_rate) ** 2
+        fits = (1 - STALLS) * np.exp(-square / variance / 2) / np.sqrt(variance)
+        stalls = STALLS * math.exp(-square / STALLED**2 / 2) / STALLED
+        likely = self.likely * (1 - 1 / KEPT) + np.log(fits + stalls)
+        return Noise(np.maximum(likely - likely.max(), FLOOR))
 
     def unlike(self, other: Noise, factor: float) -> bool:
         """Whether either is larger or smaller by a factor."""
         ratios = (self.one_second / other.one_second, self.wander / other.wander)
         return not all(1 / factor <= ratio <= factor for ratio in ratios)
-
-
-def _grain(steps: float) -> float:
-    return 1 / (6 * steps**2)

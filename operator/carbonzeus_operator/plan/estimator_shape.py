@@ -5,8 +5,29 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from carbonzeus_operator.plan.curve import isotonic
+
 Floats = NDArray[np.float64]
+
+SAME = 0.02
+"""A watt of limit tells levels that draw the same apart by so many watts."""
+CLEARLY = 2.0
+"""So many standard deviations, and a curve need not bend down."""
 _TINY = 1e-12
+
+
+def likeliest(limits_w: Floats, watts: Floats, r: Floats, deviations: Floats) -> Floats:
+    """(n) r at n levels: rising with the limit, and concave in the power that is drawn unless it clearly is not.
+
+    limits_w, watts (n + 1) [W]: of the reference limit and the levels, falling. r, deviations (n): as measured. So power is convex in r,
+    and every level is of use to the planner but those that are measured to be worse than their neighbours: real curves
+    have such, and no shape is believed against the measurement.
+    """
+    nearest = np.clip(
+        concave(watts + SAME * limits_w, r, deviations), r * (1 - CLEARLY * deviations), r * (1 + CLEARLY * deviations)
+    )
+    rising: Floats = np.minimum(np.array(isotonic(nearest[::-1].tolist()))[::-1], 1.0)
+    return rising
 
 
 def concave(watts: Floats, r: Floats, deviations: Floats) -> Floats:

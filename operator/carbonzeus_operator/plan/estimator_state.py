@@ -6,7 +6,7 @@ The windows themselves are not kept: a learner that was read goes on from its be
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -15,11 +15,12 @@ from carbonzeus_operator.errors import InvalidSpec
 from carbonzeus_operator.plan.estimator import Learner, Level
 from carbonzeus_operator.plan.estimator_filter import Belief
 from carbonzeus_operator.plan.estimator_memory import Memory
-from carbonzeus_operator.plan.estimator_noise import Noise, Scale
+from carbonzeus_operator.plan.estimator_noise import Noise
 from carbonzeus_operator.plan.estimator_windows import Observation
 from carbonzeus_operator.plan.prior import Prior
 
 VERSION = 2
+LIKELY_DIGITS = 3
 
 
 def to_document(learner: Learner) -> dict[str, Any]:
@@ -33,7 +34,7 @@ def to_document(learner: Learner) -> dict[str, Any]:
         "mean": learner.belief.mean.tolist(),
         "covariance": learner.belief.covariance.tolist(),
         "atSeconds": memory.at_s,
-        "noise": {name: [list(scale.squares), scale.pairs] for name, scale in _scales(memory.noise).items()},
+        "noise": np.round(memory.noise.likely, LIKELY_DIGITS).tolist(),
         "measured": [[limit_w, level.seconds, level.joules] for limit_w, level in learner.levels.items()],
         "held": [[limit_w, seconds] for limit_w, seconds in learner.held_s.items()],
         "bankedSeconds": learner.banked_s,
@@ -61,16 +62,12 @@ def from_document(document: Mapping[str, Any], prior: Prior | None = None) -> Le
         elif not prior.is_like(written):
             raise InvalidSpec(f"what was learned is of {written}; now it is {prior}: learn anew", reason="OtherLevels")
         mean, covariance = np.array(document["mean"]), np.array(document["covariance"])
+        likely = np.array(document["noise"])
         count = len(prior.limits_w) + 1
-        if mean.shape != (count,) or covariance.shape != (count, count) or not np.isfinite(covariance).all():
+        shapes = (mean.shape, covariance.shape, likely.shape)
+        if shapes != ((count,), (count, count), Noise().likely.shape) or not np.isfinite(covariance).all():
             raise InvalidSpec("what was learned is damaged: learn anew", reason="InvalidState")
-        usual = _scales(Noise())
-        noise = Noise(
-            **{
-                name: replace(usual[name], squares=tuple(squares), pairs=pairs)
-                for name, (squares, pairs) in document["noise"].items()
-            }
-        )
+        noise = Noise(likely)
         last = document["last"]
         return Learner(
             memory=Memory(Belief(prior, mean, covariance), document["atSeconds"], noise=noise, believed=noise),
@@ -84,7 +81,3 @@ def from_document(document: Mapping[str, Any], prior: Prior | None = None) -> Le
         )
     except (KeyError, TypeError, ValueError) as error:
         raise InvalidSpec(f"what was learned cannot be read ({error!r}): learn anew", reason="InvalidState") from error
-
-
-def _scales(noise: Noise) -> dict[str, Scale]:
-    return {"windows": noise.windows, "wanders": noise.wanders}

@@ -8,6 +8,7 @@ from statistics import median
 
 from carbonzeus_operator.errors import InvalidSpec
 from carbonzeus_operator.plan.estimator_noise import Noise
+from carbonzeus_operator.plan.estimator_stretch import Stretch
 
 STRANGE = 4.0
 """A window so many standard deviations off is not learned from."""
@@ -37,19 +38,27 @@ def log_rate(seen: Observation) -> float:
     return math.log(seen.steps / seen.seconds)
 
 
-def trusted_windows(windows: tuple[Observation, ...]) -> tuple[Observation, ...]:
+def stretch_of(seen: Observation) -> Stretch:
+    """Of a window with progress."""
+    assert seen.steps is not None
+    return Stretch(seen.begin_s, seen.seconds, seen.limit_w, seen.steps)
+
+
+def trusted_windows(windows: tuple[Observation, ...], noise: Noise | None = None) -> tuple[Observation, ...]:
     """Which of the first windows at the reference limit may be learned from; none yet where they disagree.
 
     An evaluation or a stall makes a window slower, never faster, and a reference that is taken for too slow would break the bound. So
     the fastest counts, once half of them agree with it; where it is all noise, the faster half does.
+
+    noise: where it is known from an earlier run of the workload, two that agree are enough.
     """
-    if len(windows) < FEW:
+    if len(windows) < (FEW if noise is None else 2):
         return ()
     rates = [log_rate(seen) for seen in windows]
     # Judged by the two fastest. Noise thought too small costs another window or two; thought too large, it hides an evaluation.
-    first, second = sorted(windows, key=log_rate)[:-3:-1]
-    lengths, counts = (first.seconds, second.seconds), (first.steps or 1.0, second.steps or 1.0)
-    noise = Noise().with_pair(log_rate(first) - log_rate(second), lengths, counts)
+    if noise is None:
+        fastest = sorted(windows, key=log_rate)[-2:]
+        noise = Noise().told(*map(stretch_of, sorted(fastest, key=lambda seen: seen.begin_s)))
     agree = [
         max(rates) - rate <= STRANGE * math.sqrt(2 * noise.variance(seen.seconds, seen.steps or 1.0))
         for seen, rate in zip(windows, rates, strict=True)

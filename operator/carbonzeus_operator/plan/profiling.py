@@ -3,6 +3,9 @@
 `next_window` is asked whenever a plan is due. A window is a step of the job's plan like any other: all workers take it at the same instant,
 and the reference limit follows it, so that nobody is left at a low limit when the operator goes away (`as_plan`).
 
+Levels are measured once, briefly: those that plans use go on being measured by the plans. What plans do not measure is the reference
+limit, and all r are relative to it: it is measured again where that pays, best while the grid is clean.
+
 A window below the slowdown's floor is afforded beforehand, at the lowest throughput that is possible: the any-time bound holds
 while it is measured, too.
 """
@@ -10,13 +13,14 @@ while it is measured, too.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 
 import numpy as np
 
+from carbonzeus_operator.grid.series import Interval
 from carbonzeus_operator.plan.curve import Curve
 from carbonzeus_operator.plan.estimator import CONFIDENCE, USABLE, WARM_UP_S, Learner
 from carbonzeus_operator.plan.mixed import Group
@@ -26,27 +30,32 @@ SHORTEST_S = 60.0
 """A window is no shorter, unless the credit allows no more."""
 BRIEFEST_S = 20.0
 """Where the credit does not allow this, nothing is measured."""
-PRECISION = 1 / 20
+PRECISION = 1 / 12
 """A level is measured until r is known to this share of the slowdown, or of how far it lies below the floor (a standard deviation)."""
 LONGEST_S = 600.0
 """Then it is looked at again."""
-FIRST_REFERENCE_S = 300.0
+FIRST_REFERENCE_S = 240.0
 """The reference limit is measured at least so long before anything else."""
+NEXT_REFERENCE_S = 120.0
+"""And in the next run of a workload."""
 REFINING_S = (120.0, 300.0, 600.0, 900.0)
-"""For how long a limit may be measured to make the curve more certain."""
-CHECK_S = 120.0
+"""For how long the reference limit may be measured to make the curve more certain."""
+CHECK_S = 60.0
 """So long is the reference limit measured again, to see whether the job has changed."""
-CHECK_EVERY_S = 6 * 3600.0
+CHECK_EVERY_S = 12 * 3600.0
+DAY = timedelta(days=1)
 PATIENCE_S = 900.0
 """Between two windows at the reference limit that only make the curve more certain."""
-CHEAPEST_REFERENCE = 2.0
-"""A second at the reference limit is never taken to cost less than this share of the slowdown: credit earned in bulk is worth less."""
-CHEAPEST = 1.0
-"""Nor one at a level."""
-NEAR = 3.0
-"""Levels down to the throughput of so many times the slowdown are used most."""
-MISCHOSEN = 0.03
-"""A level whose r is one standard deviation off is used too much or too little: what that loses, as a share of the deviation."""
+CHEAPEST = 0.1
+"""A second at the reference limit is never taken to cost less than this share of the slowdown."""
+WORTH = 0.35
+"""Of the credit that a better curve gives, so much is spent before the job ends."""
+AROUND = 0.01
+"""So far from the floor [r] credit is spent, or missed."""
+DIRTIER = 1.1
+"""Credit is spent in hours that are so much dirtier than the mean."""
+LEAST_CREDIT = 0.02
+"""A second of credit is worth at least this share of the energy for a second of work."""
 SPREAD = 2.0
 """How much dirtier the dirtiest hours are than the mean: so much less may a lower limit save for each second of delay."""
 
@@ -82,6 +91,8 @@ class Means:
     """For how long the job is expected to run on [s]."""
     spread: float = SPREAD
     """The largest intensity of the forecast over its mean."""
+    intensity: float = 1.0
+    """That of now over the mean of the next day: where the grid is clean, full speed costs little."""
 
     @property
     def floor_r(self) -> float:
@@ -89,14 +100,25 @@ class Means:
         return 1 / (1 + self.slowdown)
 
 
+def relative_intensity(forecast: Sequence[Interval], now: datetime) -> float:
+    """The intensity of now over the mean of the next day; 1 where the forecast does not tell. forecast: rising in time."""
+    ahead = [each for each in forecast if each.end > now and each.start < now + DAY]
+    if not ahead or ahead[0].start > now:
+        return 1.0
+    seconds = [(min(each.end, now + DAY) - max(each.start, now)).total_seconds() for each in ahead]
+    mean = math.fsum(s * each.gco2_per_kwh for s, each in zip(seconds, ahead, strict=True)) / sum(seconds)
+    return max(ahead[0].gco2_per_kwh / mean, 0.0) if mean > 0 else 1.0
+
+
 def next_window(learner: Learner, means: Means) -> Window | None:
     """The next thing to measure; None: nothing that pays (or can be paid), follow the plan."""
     reference_w = learner.prior.reference_limit_w
     begun_s = learner.elapsed_s - learner.begun_s
     if begun_s < WARM_UP_S:
-        return Window(reference_w, WARM_UP_S - begun_s, Why.WARM_UP)
+        # An earlier run of the workload told what may be planned with; whether it still holds can be seen when it is warm.
+        return None if learner.known else Window(reference_w, WARM_UP_S - begun_s, Why.WARM_UP)
     if learner.referred_at_s is None:
-        first_s = CHECK_S if learner.known else FIRST_REFERENCE_S
+        first_s = NEXT_REFERENCE_S if learner.known else FIRST_REFERENCE_S
         return Window(reference_w, first_s, Why.REFERENCE)
     if learner.is_too_noisy:
         return None
@@ -174,53 +196,57 @@ def _afforded(learner: Learner, means: Means, index: int) -> Window | None:
 
 
 def _refinement(learner: Learner, means: Means) -> Window | None:
-    """The window that makes the curve more certain and saves most beyond what it costs; None where none does."""
-    curve = learner.curve
-    if curve is None:
+    """How long to hold the reference limit to make the curve more certain; None where that costs more than it saves.
+
+    The other side of the comparison is for nothing: the plan holds the levels anyway.
+    """
+    if learner.curve is None or learner.elapsed_s - (learner.referred_at_s or 0.0) < PATIENCE_S:
         return None
-    belief, known = learner.belief, learner.known
-    r = np.array([curve.at(limit_w)[1] for limit_w in known])
-    usual = min(int(np.sum(r > means.floor_r)), len(known) - 1)
-    near = r >= 1 / (1 + NEAR * means.slowdown)
-    waiting = learner.elapsed_s - (learner.referred_at_s or 0.0) < PATIENCE_S
-    rate = math.exp(float(belief.mean[0]))
+    reference_w, belief = learner.prior.reference_limit_w, learner.belief
+    usual = _usual(learner.curve, means)
+    work = np.array([usual.shares.get(limit_w, 0.0) for limit_w in learner.prior.limits_w]) * belief.r
+    expected, rate = belief.expected(reference_w)[0], math.exp(float(belief.mean[0]))
     best, most_s = None, 0.0
-    for limit_w in (
-        learner.prior.reference_limit_w,
-        *(limit for limit, is_near in zip(known, near, strict=True) if is_near),
-    ):
-        at_reference = limit_w == learner.prior.reference_limit_w
-        if at_reference and waiting:
-            continue
-        average_w, speed = curve.at(limit_w)
-        price = max(
-            _price(curve, means, average_w, speed), (CHEAPEST_REFERENCE if at_reference else CHEAPEST) * means.slowdown
+    for seconds in REFINING_S:
+        after = belief.told(reference_w, expected, learner.noise.variance(seconds, rate * seconds))
+        before_r, after_r = (
+            math.sqrt(max(float(work @ each.covariance[1:, 1:] @ work), 0.0)) for each in (belief, after)
         )
-        costs = max(means.floor_r - learner.lowest_r[limit_w], 0.0)
-        for seconds in REFINING_S:
-            if seconds * costs > means.credit_s:
-                continue
-            after = belief.told(
-                limit_w, belief.expected(limit_w)[0], learner.noise.variance(seconds, rate * speed * seconds)
-            )
-            narrowed = (belief.deviations - after.deviations)[: len(known)]
-            gained = CONFIDENCE * narrowed[usual] + MISCHOSEN * float(np.sum(narrowed[near]))
-            worth_s = gained * (means.remaining_s - seconds) - seconds * price
-            if worth_s > most_s:
-                why = Why.REFERENCE if at_reference else Why.LEVEL
-                best, most_s = Window(limit_w, seconds, why, seconds * costs), worth_s
+        gained_s = WORTH * CONFIDENCE * (before_r - after_r) * (means.remaining_s - seconds)
+        worth_s = gained_s - seconds * usual.reference_price
+        if worth_s > most_s:
+            best, most_s = Window(reference_w, seconds, Why.REFERENCE), worth_s
     return best
 
 
-def _price(curve: Curve, means: Means, average_w: float, speed: float) -> float:
-    """What a second at a limit costs beyond what it earns, as seconds of credit.
+@dataclass(frozen=True, slots=True)
+class _Usual:
+    """What a plan holds most of the time."""
 
-    It draws more than the usual mix of limits does, and earns credit; what credit is worth is the slope of the hull at the floor.
+    shares: Mapping[float, float]
+    """By limit [W]: of the time."""
+    reference_price: float
+    """What a second at the reference limit costs now beyond what it earns, as seconds of credit."""
+
+
+def _usual(curve: Curve, means: Means) -> _Usual:
+    """The mix that keeps the credit as it is, and what it costs to leave it.
+
+    A second at limit k burns P_k at the intensity of now, does work r_k that the mix would do for P / r each, and earns r_k less the floor of
+    credit. A second of credit is worth what it saves by a lower limit, less the work that is then left to do. The price is what
+    the reference limit costs beyond the limit that costs least.
     """
-    r, watts = np.array([(point.r, point.average_w) for point in curve.hull]).T
+    limits_w, watts, r = np.array([(each.limit_w, each.average_w, each.r) for each in curve.hull]).T
     if len(r) < 2:
-        return math.inf
+        return _Usual({}, math.inf)
     floor_r = float(np.clip(means.floor_r, r[0], r[-1]))
     above = int(np.clip(np.searchsorted(r, floor_r), 1, len(r) - 1))
-    slope = float((watts[above] - watts[above - 1]) / (r[above] - r[above - 1]))
-    return (average_w - float(np.interp(floor_r, r, watts))) / slope - (speed - floor_r)
+    share = (floor_r - float(r[above - 1])) / float(r[above] - r[above - 1])
+    mixed = float(np.interp(floor_r, r, watts)) / floor_r
+    lower_r, higher_r = max(floor_r - AROUND, float(r[0])), min(floor_r + AROUND, float(r[-1]))
+    slope = float(np.interp(higher_r, r, watts) - np.interp(lower_r, r, watts)) / (higher_r - lower_r)
+    credit = max(slope * DIRTIER - mixed, LEAST_CREDIT * mixed)
+    costs = (watts * means.intensity - mixed * r) / credit - (r - floor_r)
+    full = (curve.highest.average_w * means.intensity - mixed) / credit - (1 - floor_r)
+    shares = {float(limits_w[above]): share, float(limits_w[above - 1]): 1 - share}
+    return _Usual(shares, max(full - float(costs.min()), CHEAPEST * means.slowdown))

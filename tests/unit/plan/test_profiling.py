@@ -7,10 +7,21 @@ from datetime import timedelta
 
 import pytest
 
+from carbonzeus_operator.grid.series import Interval
 from carbonzeus_operator.plan.estimator import Learner
 from carbonzeus_operator.plan.estimator_windows import Observation
 from carbonzeus_operator.plan.mixed import Group
-from carbonzeus_operator.plan.profiling import CHECK_EVERY_S, Means, Why, Window, as_plan, next_window
+from carbonzeus_operator.plan.profiling import (
+    CHECK_EVERY_S,
+    FIRST_REFERENCE_S,
+    NEXT_REFERENCE_S,
+    Means,
+    Why,
+    Window,
+    as_plan,
+    next_window,
+    relative_intensity,
+)
 from carbonzeus_operator.plan.schedule import SlowdownKnob
 from tests.unit.plan.strategies import MIDNIGHT
 from tests.unit.plan.test_estimator import MORNING, PRIOR, TRUE_R, WATTS, learned, windows
@@ -52,7 +63,7 @@ def test_limits_that_no_plan_could_use_are_not_measured() -> None:
 def test_a_window_never_costs_more_than_there_is() -> None:
     """Even were the board as slow as a board can be; where hardly anything is left, nothing is measured below the floor."""
     learner = learned(*windows([(300, 6), (275, 3), (250, 3), (225, 3), (200, 3)]))
-    for credit_s in (54.0, 15.0, 6.0):
+    for credit_s in (54.0, 15.0, 8.0):
         window = next_window(learner, replace(MEANS, credit_s=credit_s))
         assert window is not None
         assert window.cost_s <= credit_s
@@ -98,16 +109,47 @@ def test_a_moved_job_warms_up_and_is_measured_from_the_top_again() -> None:
     learner = learner.observe(Observation(learner.elapsed_s, 120.0, 300, 244.0, 2_000))
     window = next_window(learner, MEANS)
     assert window is not None
-    assert (window.limit_w, window.why, window.seconds) == (300, Why.REFERENCE, 300)
+    assert (window.limit_w, window.why, window.seconds) == (300, Why.REFERENCE, FIRST_REFERENCE_S)
 
 
-def test_next_run_begins_at_the_reference_limit_and_goes_on_where_the_last_ended() -> None:
-    """No level is measured from the top again."""
+def test_next_run_goes_on_where_the_last_ended() -> None:
+    """It follows its plan while it warms up; then two minutes tell how fast it is, and no level is measured from the top again."""
     learner = learned(*windows(MORNING)).next_run()
-    learner = learner.observe(Observation(0.0, 120.0, 300, 244.0, 2_000))
+    assert next_window(learner, MEANS) is None
+    learner = learner.observe(Observation(0.0, 120.0, 225, 198.0, 2_000))
     window = next_window(learner, MEANS)
     assert window is not None
-    assert (window.limit_w, window.why, window.seconds) == (300, Why.REFERENCE, 120)
+    assert (window.limit_w, window.why, window.seconds) == (300, Why.REFERENCE, NEXT_REFERENCE_S)
+    learner = learned(*windows([(300, 2)]), learner=learner)
+    assert learner.referred_at_s == learner.elapsed_s
+    assert next_window(learner, MEANS) is None
+
+
+def test_levels_are_left_to_the_plans_and_the_reference_limit_is_measured_again() -> None:
+    """When it pays: in hours that are clean sooner than in those that are dirty, and not right after it was measured."""
+    learner = learned(*windows([*MORNING, (225, 60), (250, 20)], noise=0.0005))
+    seconds = []
+    for intensity in (0.7, 1.0, 1.5, 3.0):
+        window = next_window(learner, replace(MEANS, intensity=intensity))
+        if window is not None:
+            assert (window.limit_w, window.why) == (300, Why.REFERENCE)
+        seconds.append(window.seconds if window is not None else 0.0)
+    assert seconds == sorted(seconds, reverse=True)
+    assert seconds[0] > seconds[-1]
+    learner = learned(*windows([(300, 15)], at_s=learner.elapsed_s), learner=learner)
+    assert next_window(learner, replace(MEANS, intensity=0.7)) is None
+
+
+def test_intensity_is_told_relative_to_the_next_day() -> None:
+    """What comes later, or is over, does not count."""
+    hours = [
+        Interval(MIDNIGHT + timedelta(hours=n), MIDNIGHT + timedelta(hours=n + 1), 100.0 + 200.0 * (n % 2))
+        for n in range(-3, 40)
+    ]
+    assert relative_intensity(hours, MIDNIGHT) == pytest.approx(0.5)
+    assert relative_intensity(hours, MIDNIGHT + timedelta(hours=1)) == pytest.approx(1.5)
+    assert relative_intensity((), MIDNIGHT) == 1.0
+    assert relative_intensity(hours, MIDNIGHT - timedelta(days=1)) == 1.0
 
 
 def test_a_window_as_a_plan_ends_at_the_reference_limit() -> None:
