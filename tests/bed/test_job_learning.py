@@ -1,4 +1,4 @@
-"""Jobs whose curve nobody knows, at twenty seconds of training a second: what is measured, planned, kept, and used again."""
+"""Jobs whose curve nobody knows, at fifteen seconds of training a second: what is measured, planned, kept, and used again."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.bed.sight import utc
 
 pytestmark = pytest.mark.bed
 
-TIMELAPSE = 20.0
+TIMELAPSE = 15.0
 GRACE_S, SLOWDOWN = 60.0, 0.03
 QUARTER_S = 900.0
 DAY_S = 86_400.0
@@ -68,8 +68,8 @@ def played(bed: Cluster) -> Iterator[Played]:
     scene = Scene.set_up(bed, "learning", step=timedelta(seconds=20), **SETTINGS)
     played = Played(scene)
     scene.submit(
-        job("counts", seconds=80, node="gpu-a", **TRAINING),
-        job("silent", seconds=80, node="gpu-b", progress=False, **TRAINING),
+        job("counts", seconds=120, node="gpu-a", **TRAINING),
+        job("silent", seconds=120, node="gpu-b", progress=False, **TRAINING),
     )
 
     def watched() -> bool:
@@ -79,10 +79,10 @@ def played(bed: Cluster) -> Iterator[Played]:
                 played.learned_at[name] = datetime.fromisoformat(json.loads(now["state"])["until"])
         return scene.finished("counts") and scene.finished("silent")
 
-    scene.wait(watched, "both jobs end", within_s=150)
+    scene.wait(watched, "both jobs end", within_s=240)
     scene.wait_closed("counts", "silent")
     played.profiles = {name: profile_of(scene, name) for name in ("counts", "silent")}
-    scene.submit(job("again", seconds=25, node="gpu-a", **TRAINING))
+    scene.submit(job("again", seconds=40, node="gpu-a", **TRAINING))
     scene.wait(lambda: scene.finished("again"), "the second run ends")
     scene.wait_closed("again")
     played.profiles["again"] = profile_of(scene, "again")
