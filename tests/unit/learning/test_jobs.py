@@ -6,6 +6,8 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
+from hypothesis import Phase, given, settings
+from hypothesis import strategies as st
 
 from carbonzeus_operator.learning import profiles
 from carbonzeus_operator.learning.memory import as_text
@@ -221,3 +223,31 @@ def _kept(shop: Workshop) -> tuple[Key, tuple[PowerProfileSpec, PowerProfileStat
     status = profiles.status_of(study, PowerProfileStatus(), shop.now)
     assert status.state == as_text(study)
     return Key("ml", study.subject.profile), (spec, status)
+
+
+@settings(max_examples=10, phases=[Phase.generate])
+@given(
+    drops=st.lists(st.floats(0.0, 0.08), min_size=5, max_size=5).map(sorted),
+    noise=st.sampled_from([0.0003, 0.001, 0.004]),
+    workers=st.integers(1, 3),
+    seed=st.integers(0, 1000),
+)
+def test_bound_holds_for_any_board(drops: list[float], noise: float, workers: int, seed: int) -> None:
+    """Whatever the curve, round by round as the operator makes them, and through its restarts.
+
+    The learner and its windows are tried on thousands of runs by the simulator; here it is the way through records and plans.
+    """
+    truth, r = {300.0: (260.0, 1.0)}, 1.0
+    for limit_w, drop in zip((275.0, 250.0, 225.0, 200.0, 150.0), drops, strict=True):
+        r -= drop
+        truth[limit_w] = (min(260.0, limit_w * 0.97), r)
+    shop = Workshop(truth, workers=workers, noise=noise, seed=seed)
+    for _ in range(3):
+        shop.minutes(30)
+        shop.operator_restarts()
+    shop.round()
+    assert shop.most_behind_s < GRACE_S
+    study = shop.run.study
+    assert study is not None
+    assert study.work_s <= shop.work_s
+    assert study.elapsed_s > 80 * 60

@@ -87,7 +87,7 @@ class Workshop:
             policies={"gentle": world.policy(**self.policy)},
             profiles=self.profiles,
             learned=self.learned,
-            grid={world.ZONE: world.grid(issued=self.now, hours=96)},
+            grid={world.ZONE: world.grid(issued=self.now.replace(minute=0, second=0, microsecond=0), hours=96)},
         )
 
     def round(self) -> JobDecision:
@@ -180,7 +180,7 @@ class Workshop:
     def _of_all_workers(self, start: datetime, end: datetime, limit_w: float) -> Iterator[EnergyRecord]:
         seconds = (end - start).total_seconds()
         watts, r = self.at(limit_w)
-        rate = RATE * r * (1 + self._rng.gauss(0, self.noise * (60 / seconds) ** 0.5))
+        rate = RATE * self.rules.timelapse * r * (1 + self._rng.gauss(0, self.noise * (60 / seconds) ** 0.5))
         for number in range(self.workers):
             self._seq += 1
             yield EnergyRecord(
