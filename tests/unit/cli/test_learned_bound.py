@@ -99,21 +99,42 @@ def test_bound_holds_from_the_first_second_on(**world: Any) -> None:
 
 
 @pytest.mark.skipif(not THOROUGH, reason="2,000 pairs of runs take minutes; set CARBONZEUS_THOROUGH=1")
-def test_bound_is_broken_as_seldom_as_the_confidence_says() -> None:
-    """What r is at least is three standard deviations below the likeliest: one run in 370 may be wrong, and no more are.
-
-    The goal is none. See docs/curves.md for what was measured.
-    """
-    broken = set()
+def test_bound_holds_in_thousands_of_worlds() -> None:
+    """New ones each time. See docs/curves.md for what was measured."""
+    behind_s: list[tuple[float, str]] = []
 
     @settings(max_examples=2_000, deadline=None, phases=[Phase.generate], database=None)
     @given(**WORLD)
     def run(**world: Any) -> None:
-        if most_behind_s(**world) > RULES.grace_s + 1e-3:
-            broken.add((world["seed"], world["traits"]))
+        behind_s.append((most_behind_s(**world), str(world)))
 
     run()
-    assert len(broken) <= 2_000 * 0.0027
+    most_s = max(behind_s)[0]
+    print(f"{len(behind_s)} pairs of runs: the most that any was behind is {most_s:.1f} s of {RULES.grace_s:g}")
+    assert [each for each in behind_s if each[0] > RULES.grace_s + 1e-3] == []
+
+
+KNEE = Curve.from_points([Point(150, 136.01264, 0.5316186), Point(268, 208.43568, 1.0), Point(300, 208.43568, 1.0)], 300)
+SHARP = Curve.from_points(
+    [Point(125, 122, 0.5565), Point(180, 176, 0.838), Point(246, 204, 0.9929), Point(250, 204, 1.0)],
+    250,
+    minimum_w=125,
+)
+
+
+@pytest.mark.parametrize(
+    ("truth", "traits_", "seed", "slowdown", "known", "hours"),
+    [
+        # Limits between two levels were faster than the line between them, and so made the lower level look faster.
+        (KNEE, Traits(0.005, 0.0003, 100.0, warm_up_s=120.0, evaluates_every_s=900.0, evaluates_s=0.0), 1705860414, 0.03, True, 4.0),
+        # A counter of a step in two seconds hid a noise of 2 %, which was taken for 0.17 %.
+        (SHARP, Traits(0.02, 0.001, 0.5, evaluates_every_s=900.0), 940815083, 0.01, False, 1.0),
+    ],
+)  # fmt: skip
+def test_bound_holds_where_it_was_once_broken(truth, traits_, seed, slowdown, known, hours) -> None:
+    """By 18 and by 5 seconds."""
+    behind_s = most_behind_s(truth, traits_, seed, slowdown, "an unknown board", known, hours)
+    assert behind_s <= RULES.grace_s + 1e-3
 
 
 def test_a_change_of_the_job_is_found_and_learned() -> None:
