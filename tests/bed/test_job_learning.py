@@ -68,8 +68,8 @@ def played(bed: Cluster) -> Iterator[Played]:
     scene = Scene.set_up(bed, "learning", step=timedelta(seconds=20), **SETTINGS)
     played = Played(scene)
     scene.submit(
-        job("counts", seconds=120, node="gpu-a", **TRAINING),
-        job("silent", seconds=120, node="gpu-b", progress=False, **TRAINING),
+        job("counts", seconds=95, node="gpu-a", **TRAINING),
+        job("silent", seconds=95, node="gpu-b", progress=False, **TRAINING),
     )
 
     def watched() -> bool:
