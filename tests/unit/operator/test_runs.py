@@ -94,6 +94,19 @@ def test_runs_under_one_profile_tell_the_next_how_long_it_may_be() -> None:
     assert views["bare"].past_work_s == ()
 
 
+def test_runs_of_a_learned_workload_tell_the_next_how_long_it_may_be() -> None:
+    """They name no profile; their reports say which one was learned."""
+    runs = []
+    for run in (ended("first", 5), Run(job("new"), report_key(job("new")), report=ended("new", 1).report)):
+        assert run.report is not None
+        assert isinstance(run.report.status, CarbonReportStatus)
+        run.report = replace(run.report, status=run.report.status.model_copy(update={"profile": "resnet-1234567890"}))
+        run.job = replace(run.job, annotations={"carbonzeus.dev/policy": "gentle"})
+        runs.append(run)
+    views = Runs({run.key: run for run in runs}).views(dict.fromkeys((run.key for run in runs), ()))
+    assert next(view for view in views if view.job.key.name == "new").past_work_s == (5 * 3600.0,)
+
+
 def test_the_last_record_is_waited_for_beyond_the_whole_second_that_kubernetes_tells() -> None:
     """A pod that ended at 14:00:00.8 reads as ended at 14:00:00: a record up to there is not the last one."""
     first = replace(SETTLED, cursors={"ledger-1": Cursor(6, ENDED + timedelta(milliseconds=500))})
