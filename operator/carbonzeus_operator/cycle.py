@@ -31,6 +31,7 @@ from carbonzeus_operator.runs import Runs
 from carbonzeus_operator.settings import Settings
 from carbonzeus_operator.studying import study
 from carbonzeus_operator.upkeep import Upkeep
+from carbonzeus_operator.waiting import watched
 from carbonzeus_operator.world.objects import Key, Pod, pod_from_raw
 from carbonzeus_operator.world.picture import Picture
 from carbonzeus_operator.world.snapshot import NodeView, Rules, Snapshot
@@ -50,6 +51,7 @@ def rules_of(settings: Settings) -> Rules:
         replan=timedelta(seconds=settings.replan_seconds),
         lease=timedelta(seconds=settings.lease_seconds),
         switch_lead=timedelta(seconds=settings.switch_lead_seconds),
+        round=timedelta(seconds=settings.cycle_seconds),
         grace_s=settings.grace_seconds,
         survival_s=settings.survival_seconds,
         minimum_dwell=timedelta(seconds=settings.minimum_dwell_seconds),
@@ -124,6 +126,7 @@ class Cycle:
             if not run.closed:
                 study(run, pods[key], snapshot, rules)
             run.agree(pods[key], snapshot)
+            run.watch = watched(run.watch, run.view(pods[key]), snapshot, rules)
         await self._pull(pods)
         self._settle(snapshot)
         snapshot = self._snapshot(pods, nodes)

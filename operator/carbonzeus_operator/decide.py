@@ -12,16 +12,17 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from carbonzeus_operator.errors import InvalidSpec
-from carbonzeus_operator.following import Course, follow, pushed_steps
+from carbonzeus_operator.following import Course, follow
 from carbonzeus_operator.grid.series import Signal
 from carbonzeus_operator.grid.view import GridView
-from carbonzeus_operator.learning.course import record_seconds, studied
+from carbonzeus_operator.learning.course import studied
 from carbonzeus_operator.learning.telling import what_is_known
 from carbonzeus_operator.plan.mixed import Overhead
 from carbonzeus_operator.plan.schedule import Plan, PlanStep
 from carbonzeus_operator.resources.policy import CarbonPolicySpec, Mode
 from carbonzeus_operator.resources.report import ReportState
 from carbonzeus_operator.terms import Curves, Terms, curves_of, expected_work_s, gpus_of, terms_of, zone_of
+from carbonzeus_operator.waiting import STRAGGLERS, allowed, kept_back, record_seconds, steps_for, who_waits
 from carbonzeus_operator.world.objects import Pod, all_running_since
 from carbonzeus_operator.world.snapshot import ActivePlan, JobView, NodeView, Rules, Snapshot
 from carbonzeus_wire import Outcome, PodPlan, RefusalReason, Step
@@ -120,6 +121,7 @@ def _planned(
     if terms.policy.mode is Mode.OBSERVE:
         findings.append(Finding("Planned", False, "ObserveMode", "the policy only observes: no plan is made"))
         return JobDecision(view, ReportState.OBSERVING, tuple(findings), _measure_only(view, terms), terms, key, curves)
+    rules = kept_back(view, terms, curves, rules)
     active = _follow(view, snapshot, rules, terms, curves, grid, fresh=fresh)
     if curves.study is not None:
         findings.append(Finding("CurveKnown", *what_is_known(curves.study, active)))
@@ -130,18 +132,16 @@ def _planned(
         )
     findings.append(_enforcement(view, snapshot.nodes))
     state = ReportState.ENFORCING if fresh else ReportState.HOLDING
-    every_s = record_seconds(active, curves.study) if curves.study is not None else None
-    plans = tuple(
-        (
-            pod.node,
-            _pod_plan(
-                view, pod, terms, steps=pushed_steps(active, _product(pod, snapshot.nodes), rules), every_s=every_s
-            ),
-        )
-        for pod in view.pods
-        if pod.node is not None and pod.running
-    )
-    return JobDecision(view, state, tuple(findings), plans, terms, key, curves, active)
+    needs = allowed(view, terms, curves, active, rules, snapshot.now, fresh=fresh)
+    if (told := who_waits(view, needs)) is not None:
+        findings.append(Finding(STRAGGLERS, *told))
+    every_s = record_seconds(view, terms, curves, active, rules)
+    plans = []
+    for pod in view.pods:
+        if pod.node is not None and pod.running:
+            steps = steps_for(active, _product(pod, snapshot.nodes), rules, curves, needs.get(pod.uid))
+            plans.append((pod.node, _pod_plan(view, pod, terms, steps=steps, every_s=every_s)))
+    return JobDecision(view, state, tuple(findings), tuple(plans), terms, key, curves, active)
 
 
 def _follow(

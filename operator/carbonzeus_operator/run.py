@@ -19,6 +19,7 @@ from carbonzeus_operator.learning.study import Study, Workers
 from carbonzeus_operator.resources.annotations import PROFILE
 from carbonzeus_operator.resources.report import CarbonReportStatus, JobResult, ReportState
 from carbonzeus_operator.terms import accounting_terms, gpus_of
+from carbonzeus_operator.waiting import STRAGGLERS, Watch, counted
 from carbonzeus_operator.world.objects import Job, Key, Pod, all_running_since
 from carbonzeus_operator.world.picture import Report
 from carbonzeus_operator.world.snapshot import ActivePlan, JobView, Measured, NodeView, Snapshot
@@ -59,6 +60,10 @@ class Run:
     """What the report keeps of it, until it is gone on with."""
     workers: Workers = field(default_factory=Workers)
     """Its GPUs, as last seen."""
+    watch: Watch | None = None
+    """What is heard of its workers; None where nobody may wait at a lower limit."""
+    lowered: set[str] = field(default_factory=set)
+    """UIDs of the pods that waited at one."""
     kept: tuple[Study, bool] | None = None
     """What its PowerProfile was last written with, and whether the job had ended."""
     problem: str | None = None
@@ -198,27 +203,35 @@ class Run:
     def fold(self, ledger: str, records: Iterable[EnergyRecord], *, series: tuple[Series | None, ...]) -> None:
         """Takes a ledger's records, each exactly once."""
         records = tuple(records)
+        mine = self._mine(ledger, records)
         if self.study is not None:
-            self._learn(ledger, records, self.study)
-        self.account = accounts.fold(self.account, ledger, records, self.terms, series=series)
+            self._learn(mine, self.study)
+        if self.watch is not None:
+            self.watch = self.watch.heard(mine, self.account.running)
+            self.lowered |= self.watch.needs.keys()
+        steps = self.active.timeline if self.active is not None else ()
+        held = counted(records, self.account.pods, self.lowered, steps)
+        self.account = accounts.fold(self.account, ledger, held, self.terms, series=series)
         if self.what_if is not None:
-            steps = self.active.timeline if self.active is not None else ()
             instead = [LimitStep(step.at, max(step.limits_w.values())) for step in steps]
             self.what_if = accounts.fold(self.what_if, ledger, records, self.terms, series=series, instead=instead)
         for record in records:
             if record.pod_uid is not None and any(pod.uid == record.pod_uid for pod in self.account.pods):
                 self.ends[record.pod_uid] = max(record.end, self.ends.get(record.pod_uid, record.end))
 
-    def _learn(self, ledger: str, records: tuple[EnergyRecord, ...], study: Study) -> None:
-        """Before the account: what a window taught counts for its own energy, too."""
+    def _mine(self, ledger: str, records: Iterable[EnergyRecord]) -> list[EnergyRecord]:
+        """The records of its pods that are not folded yet."""
         cursor = self.account.cursors.get(ledger)
         uids, names = {pod.uid for pod in self.account.pods}, {pod.name for pod in self.account.pods}
-        mine = [
+        return [
             record
             for record in records
             if (cursor is None or record.seq > cursor.seq)
             and (record.pod_uid in uids or (record.pod_uid is None and record.pod in names))
         ]
+
+    def _learn(self, mine: Iterable[EnergyRecord], study: Study) -> None:
+        """Before the account: what a window taught counts for its own energy, too."""
         self.study = study = study.heard(mine, self.workers, self.account.running)
         product = self.terms.products.get(study.subject.product)
         if product is not None and product.curve is not None:
@@ -241,7 +254,11 @@ class Run:
     def view(self, pods: Iterable[Pod], past_work_s: tuple[float, ...] = ()) -> JobView:
         """For the decision."""
         ranked = tuple(sorted(pods, key=lambda pod: pod.rank_order))
-        return JobView(self.job, ranked, self.measured, self.active, past_work_s, self.study)
+        status = self.report.status if self.report is not None else None
+        conditions = status.conditions if isinstance(status, CarbonReportStatus) else ()
+        told = any(one.type == STRAGGLERS for one in conditions)
+        needs = self.watch.needs if self.watch is not None else {}
+        return JobView(self.job, ranked, self.measured, self.active, past_work_s, self.study, needs, told)
 
     @property
     def workload(self) -> tuple[str, str] | None:

@@ -16,6 +16,8 @@ COVERED = 0.9
 """A GPU whose records cover so much of a window has told of it."""
 KEPT = 64
 """Records that wait, of each GPU, at most."""
+WATT = 1.0
+"""Limits that differ by no more are the same."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,12 +32,17 @@ class Whole:
 
     @property
     def average_w(self) -> float:
-        """Mean power of one GPU [W], over all GPUs that told."""
-        powers = [
-            _average_w((self.clock,), self.clock),
-            *(_average_w(each, self.clock) for each in self.others.values()),
-        ]
-        return sum(powers) / len(powers)
+        """Mean power of one GPU [W] at the clock's limit, over all GPUs that told of it.
+
+        A worker that is held lower since it waits for others says nothing of that limit.
+        """
+        alike = [tuple(record for record in each if self._is_at_limit(record)) for each in self.others.values()]
+        told = [(self.clock,), *(each for each in alike if _covers(each, self.clock))]
+        return sum(_average_w(each, self.clock) for each in told) / len(told)
+
+    def _is_at_limit(self, record: EnergyRecord) -> bool:
+        limit_w, clock_w = record.limit_watts, self.clock.limit_watts
+        return limit_w is None or clock_w is None or abs(limit_w - clock_w) <= WATT
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,12 +99,13 @@ def _within(records: Iterable[EnergyRecord], window: EnergyRecord) -> tuple[Ener
     return tuple(record for record in records if record.start < window.end and record.end > window.start)
 
 
-def _overlap_s(record: EnergyRecord, window: EnergyRecord) -> float:
+def overlap_s(record: EnergyRecord, window: EnergyRecord) -> float:
+    """How much of a window a record tells of [s]."""
     return max((min(record.end, window.end) - max(record.start, window.start)).total_seconds(), 0.0)
 
 
 def _covers(records: Iterable[EnergyRecord], window: EnergyRecord) -> bool:
-    measured_s = sum(_overlap_s(record, window) for record in records if record.quality is not Quality.GAP)
+    measured_s = sum(overlap_s(record, window) for record in records if record.quality is not Quality.GAP)
     return measured_s >= COVERED * (window.end - window.start).total_seconds()
 
 
@@ -106,7 +114,7 @@ def _average_w(records: Iterable[EnergyRecord], window: EnergyRecord) -> float:
     for record in records:
         if record.quality is Quality.GAP:
             continue
-        inside_s, whole_s = _overlap_s(record, window), (record.end - record.start).total_seconds()
+        inside_s, whole_s = overlap_s(record, window), (record.end - record.start).total_seconds()
         joules += record.energy_millijoules / 1000 * inside_s / whole_s
         seconds += inside_s
     return joules / seconds if seconds > 0 else 0.0

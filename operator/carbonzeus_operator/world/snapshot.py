@@ -12,6 +12,7 @@ from carbonzeus_operator.grid.view import GridView
 from carbonzeus_operator.learning.study import Study
 from carbonzeus_operator.plan.profiling import Window
 from carbonzeus_operator.plan.schedule import Plan, PlanStep
+from carbonzeus_operator.plan.stragglers import Need
 from carbonzeus_operator.resources.policy import CarbonPolicySpec
 from carbonzeus_operator.resources.profile import PowerProfileSpec, PowerProfileStatus
 from carbonzeus_operator.world.objects import Job, Key, Pod
@@ -69,6 +70,10 @@ class JobView:
     """The whole work of earlier runs of the same workload that succeeded [s at the reference limit], the oldest first."""
     study: Study | None = None
     """What is learned of its curve; None where its owner named one, or nothing can be learned."""
+    needs: Mapping[str, Need] = field(default_factory=dict)
+    """Of workers that wait for a slower one, by pod UID: how much of the plan's speed is enough."""
+    told_waiting: bool = False
+    """Whether its report has told of such workers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +86,8 @@ class Rules:
     lease: timedelta = timedelta(minutes=15)
     switch_lead: timedelta = timedelta(seconds=2)
     """A new plan begins this far ahead, so that all agents have it when it begins."""
+    round: timedelta = timedelta(minutes=1)
+    """Between two looks at what was measured, at most."""
     grace_s: float = 60.0
     curve_error: float = 0.02
     """By how much a curve may overstate the throughput, at least (a share)."""

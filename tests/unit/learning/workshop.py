@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -12,6 +12,7 @@ from carbonzeus_operator.decide import JobDecision, reconcile
 from carbonzeus_operator.learning.memory import as_text
 from carbonzeus_operator.run import Run, report_key, with_cursor
 from carbonzeus_operator.studying import study
+from carbonzeus_operator.waiting import watched
 from carbonzeus_operator.world.objects import Job, Key, Pod
 from carbonzeus_operator.world.snapshot import NodeView, Rules, Snapshot
 from carbonzeus_wire import EnergyRecord, PodPlan, Quality
@@ -22,6 +23,8 @@ LEDGER = "ledger-1"
 RATE = 20.0
 """Steps a second at the reference limit."""
 SM_MHZ, MEMORY_MHZ = 1740.0, 7250.0
+IDLE_W = 30.0
+"""What a board draws that waits."""
 USUAL_S = 300.0
 """Records are so long where nobody asks for shorter ones."""
 
@@ -49,10 +52,18 @@ class Workshop:
     pushed: dict[str, PodPlan] = field(default_factory=dict)
     """By pod UID, what its agent follows."""
     work_s: float = 0.0
-    """Really done."""
+    """Really done [s at the reference limit, the boards being what they are]."""
     most_behind_s: float = 0.0
+    speeds: Sequence[float] = ()
+    """Of each worker's board, relative to a good one; empty: all are good ones."""
+    joules: dict[int, float] = field(default_factory=dict)
+    """Really drawn, by worker."""
+    steps: float = 0.0
+    """Really made."""
     held: list[tuple[datetime, datetime, float]] = field(default_factory=list)
-    """Limits as they were held."""
+    """The leader's limits as they were held."""
+    _stretches: list[tuple[datetime, datetime, tuple[float, ...], tuple[float, ...]]] = field(default_factory=list)
+    """Limits and board speeds of all workers."""
     _seq: int = 0
     _open: datetime = NOON
     _rng: random.Random = field(init=False)
@@ -96,6 +107,7 @@ class Workshop:
         self.run.observe(self.pods, snapshot.nodes, self.now)
         study(self.run, self.pods, snapshot, self.rules)
         self.run.agree(self.pods, snapshot)
+        self.run.watch = watched(self.run.watch, self.run.view(self.pods), snapshot, self.rules)
         if LEDGER not in self.run.account.cursors:
             with_cursor(self.run, LEDGER, 0)
         self.run.fold(LEDGER, self._closed(), series=())
@@ -123,11 +135,15 @@ class Workshop:
         fresh.learned = as_text(self.run.study)
         self.run = fresh
 
-    def limit_at(self, instant: datetime) -> float:
-        """What the agents hold; all workers hold the same."""
-        plan = self.pushed.get("uid-w-0")
+    def limit_at(self, instant: datetime, worker: int = 0) -> float:
+        """What an agent holds [W]."""
+        plan = self.pushed.get(f"uid-w-{worker}")
         steps = [step for step in plan.steps if step.at <= instant] if plan is not None else []
         return steps[-1].limit_watts if steps else 300.0
+
+    def limits(self) -> tuple[float, ...]:
+        """What the agents hold now [W], by worker."""
+        return tuple(self.limit_at(self.now, worker) for worker in range(self.workers))
 
     def at(self, limit_w: float) -> tuple[float, float]:
         """(average power [W], r), the truth."""
@@ -141,31 +157,50 @@ class Workshop:
     def _pass(self, length: timedelta) -> None:
         end = self.now + length
         while self.now < end:
-            plan = self.pushed.get("uid-w-0")
-            ahead = [step.at for step in plan.steps if self.now < step.at < end] if plan is not None else []
+            ahead = [step.at for plan in self.pushed.values() for step in plan.steps if self.now < step.at < end]
             upto = min([*ahead, end])
-            limit_w = self.limit_at(self.now)
-            self.work_s += (upto - self.now).total_seconds() * self.at(limit_w)[1]
-            if self.held and self.held[-1][2] == limit_w:
-                self.held[-1] = (self.held[-1][0], upto, limit_w)
+            limits_w, speeds = self.limits(), self._speeds()
+            seconds, pace = (upto - self.now).total_seconds(), self._pace(limits_w, speeds)
+            self.work_s += seconds * pace / min(speeds)
+            self.steps += seconds * pace * RATE
+            for worker in range(self.workers):
+                watts = self._watts(limits_w[worker], speeds[worker], pace)
+                self.joules[worker] = self.joules.get(worker, 0.0) + seconds * watts
+            if self.held and self.held[-1][2] == limits_w[0]:
+                self.held[-1] = (self.held[-1][0], upto, limits_w[0])
             else:
-                self.held.append((self.now, upto, limit_w))
+                self.held.append((self.now, upto, limits_w[0]))
+            if self._stretches and self._stretches[-1][2:] == (limits_w, speeds):
+                self._stretches[-1] = (self._stretches[-1][0], upto, limits_w, speeds)
+            else:
+                self._stretches.append((self.now, upto, limits_w, speeds))
             self.now = upto
             elapsed_s = (self.now - self.begin).total_seconds()
             slowdown = 0.03 if "maxSlowdown" not in self.policy else float(self.policy["maxSlowdown"].rstrip("%")) / 100
             self.most_behind_s = max(self.most_behind_s, elapsed_s / (1 + slowdown) - self.work_s)
+
+    def _speeds(self) -> tuple[float, ...]:
+        return tuple(self.speeds) or (1.0,) * self.workers
+
+    def _pace(self, limits_w: Sequence[float], speeds: Sequence[float]) -> float:
+        """All step with the slowest."""
+        return min(speed * self.at(limit_w)[1] for limit_w, speed in zip(limits_w, speeds, strict=True))
+
+    def _watts(self, limit_w: float, speed: float, pace: float) -> float:
+        watts, r = self.at(limit_w)
+        return IDLE_W + pace / (speed * r) * (watts - IDLE_W)
 
     def _closed(self) -> list[EnergyRecord]:
         """The records that agents have closed since they were last asked."""
         plan = self.pushed.get("uid-w-0")
         every_s = (plan.record_seconds if plan is not None else None) or USUAL_S
         records: list[EnergyRecord] = []
-        for start, end, limit_w in self._pieces(every_s):
-            records += self._of_all_workers(start, end, limit_w)
+        for start, end, limits_w, speeds in self._pieces(every_s):
+            records += self._of_all_workers(start, end, limits_w, speeds)
         return records
 
-    def _pieces(self, every_s: float) -> Iterator[tuple[datetime, datetime, float]]:
-        for begin, end, limit_w in self.held:
+    def _pieces(self, every_s: float) -> Iterator[tuple[datetime, datetime, tuple[float, ...], tuple[float, ...]]]:
+        for begin, end, limits_w, speeds in self._stretches:
             changed = end < self.now
             start = max(begin, self._open)
             while start < end:
@@ -174,14 +209,17 @@ class Workshop:
                 upto = min(mark, end)
                 if upto == end and not changed and mark > end:
                     return
-                yield start, upto, limit_w
+                yield start, upto, limits_w, speeds
                 self._open = start = upto
 
-    def _of_all_workers(self, start: datetime, end: datetime, limit_w: float) -> Iterator[EnergyRecord]:
+    def _of_all_workers(
+        self, start: datetime, end: datetime, limits_w: Sequence[float], speeds: Sequence[float]
+    ) -> Iterator[EnergyRecord]:
         seconds = (end - start).total_seconds()
-        watts, r = self.at(limit_w)
-        rate = RATE * self.rules.timelapse * r * (1 + self._rng.gauss(0, self.noise * (60 / seconds) ** 0.5))
-        for number in range(self.workers):
+        pace = self._pace(limits_w, speeds)
+        rate = RATE * pace * (1 + self._rng.gauss(0, self.noise * (60 / seconds) ** 0.5))
+        for number, (limit_w, speed) in enumerate(zip(limits_w, speeds, strict=True)):
+            own = speed * self.at(limit_w)[1]
             self._seq += 1
             yield EnergyRecord(
                 seq=self._seq,
@@ -191,10 +229,10 @@ class Workshop:
                 start=start,
                 end=end,
                 limit_watts=limit_w,
-                energy_millijoules=round(watts * seconds * 1000),
+                energy_millijoules=round(self._watts(limit_w, speed, pace) * seconds * 1000),
                 progress=round(rate * seconds, 1) if self.counts and number == 0 else None,
-                mean_sm_clock_mhz=round(SM_MHZ * r**2, 1),
+                mean_sm_clock_mhz=round(SM_MHZ * own**2, 1),
                 mean_memory_clock_mhz=MEMORY_MHZ,
-                mean_utilization=0.98,
+                mean_utilization=round(0.98 * pace / own, 4),
                 quality=Quality.COUNTER,
             )
