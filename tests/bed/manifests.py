@@ -65,12 +65,13 @@ def job(
     workers: int = 1,
     gpus: int = 1,
     node: str | None = None,
+    spread: bool = True,
     annotations: Mapping[str, str] | None = None,
     progress: bool = True,
     steps_per_second: float = STEPS_PER_SECOND,
     noise: float | None = None,
 ) -> Object:
-    """A PyTorchJob that trains for so long at its reference limit. `workers` above 1 run on nodes of their own.
+    """A PyTorchJob that trains for so long at its reference limit. `workers` above 1 run on nodes of their own, unless they need not be `spread`.
 
     Without `progress` it says nothing of its steps. noise: of its speed, relative; None: as the bed has it.
     """
@@ -83,7 +84,7 @@ def job(
     }
     if node is not None:
         spec["nodeSelector"] = {"kubernetes.io/hostname": node}
-    if workers > 1:
+    if workers > 1 and spread:
         selector = {"labelSelector": {"matchLabels": {JOB_LABEL: name}}, "topologyKey": "kubernetes.io/hostname"}
         spec["affinity"] = {"podAntiAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [selector]}}
     training = {f"{PREFIX}steps-per-second": f"{speed:g}", f"{PREFIX}steps": f"{round(speed * seconds)}"}
