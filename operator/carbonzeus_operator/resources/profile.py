@@ -106,7 +106,8 @@ class PowerProfileSpec(Part):
     """Relative (default): any unit, only the ratio to the throughput at the reference limit counts. Progress: steps per
     second of the job's progress counter (annotation carbonzeus.dev/progress), so that the slowdown can be measured with it."""
     source: ProfileSource = ProfileSource.USER
-    """User (default): written by a person and never changed by the operator. Measured: written by the operator."""
+    """User (default): written by a person and never changed by the operator. Measured: written by the operator while jobs train.
+    A measured one that is set to User is followed as it is by the jobs that it was learned from."""
     workload: Annotated[str, Field(min_length=1, max_length=253)] | None = None
     """What was trained, for people and for finding the profile again, such as "resnet50-b128"."""
     fingerprint: Annotated[str, Field(max_length=16, pattern="^[0-9a-f]{16}$")] | None = None
@@ -195,7 +196,8 @@ POWER_PROFILE = Resource(
     short_names=("ppf",),
     scope="Namespaced",
     description="A PowerProfile holds the average power and the throughput of a training workload at several GPU power limits."
-    " A job uses it with the annotation carbonzeus.dev/profile. Plans are only as good as this curve.",
+    " People write it for jobs that name it in the annotation carbonzeus.dev/profile; the operator writes it for jobs that name"
+    " none, while they train. Set source to User to keep a measured one as it is.",
     spec=PowerProfileSpec,
     status=PowerProfileStatus,
     columns=(
