@@ -106,6 +106,20 @@ async def test_energy_and_progress_meet_in_the_record(rig: Rig) -> None:
     assert [it.progress for it in full] == pytest.approx([100, 100])
 
 
+async def test_records_are_shorter_while_a_plan_asks_for_it(rig: Rig) -> None:
+    """Of the pod that it is for; then they are as they were. None is longer than the agent is set to."""
+    rig.meter.own(BOARD, ALICE)
+    owners = Owners.of([("team/alice", "GPU-1")])
+    rig.meter.follow([PLAN.model_copy(update={"record_seconds": 2.0})], owners)
+    await rig.seconds(20)
+    rig.meter.follow([PLAN.model_copy(update={"record_seconds": 300.0})], owners)
+    await rig.seconds(31)
+    await rig.meter.commit()
+    lengths = [round((it.end - it.start).total_seconds()) for it in await rig.records()]
+    assert lengths.count(2) >= 8
+    assert lengths[-2:] == [10, 10]
+
+
 async def test_last_record_of_a_pod_that_went_has_its_progress(rig: Rig) -> None:
     """The plan goes with the pod, and only then its last record ends."""
     rig.meter.own(BOARD, ALICE)
