@@ -44,7 +44,7 @@ CHECK_S = 60.0
 """So long is the reference limit measured again, to see whether the job has changed."""
 CHECK_EVERY_S = 12 * 3600.0
 DAY = timedelta(days=1)
-PATIENCE_S = 900.0
+PATIENCE_S = 1800.0
 """Between two windows at the reference limit that only make the curve more certain."""
 CHEAPEST = 0.1
 """A second at the reference limit is never taken to cost less than this share of the slowdown."""
