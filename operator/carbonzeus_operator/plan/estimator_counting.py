@@ -22,6 +22,8 @@ Floats = NDArray[np.float64]
 
 CURIOSITY = 2.0
 """A level is planned with as if it were faster by so many standard deviations of what is unknown of it alone: or nobody would find out."""
+MOST_CURIOUS = 0.003
+"""But by no more than this: until the next measurement the plan relies on it."""
 MIXED = 1 + 1e-6
 """A limit between two levels is taken to draw so much more than mixing them."""
 _NOTHING = 1e-15
@@ -77,7 +79,8 @@ def next_second_r(belief: Belief, likeliest: Floats, seconds: Floats) -> Floats:
     shared = belief.covariance[1 : count + 1, 1 : count + 1] @ work
     shared = np.maximum(shared / max(math.sqrt(max(float(work @ shared), 0.0)), _NOTHING), 0.0)
     own = np.sqrt(np.maximum(belief.deviations[:count] ** 2 - shared**2, 0.0))
-    counted: Floats = np.minimum(likeliest * (1 - CONFIDENCE * shared + CURIOSITY * own), 1.0)
+    curious = np.minimum(CURIOSITY * own, MOST_CURIOUS)
+    counted: Floats = np.minimum(likeliest * (1 - CONFIDENCE * shared + curious), 1.0)
     return counted
 
 
