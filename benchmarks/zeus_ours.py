@@ -38,6 +38,7 @@ LEASE_S = 900.0
 POLL_S = 0.03
 LATE_S = 10.0
 """Of the wall: a record that is later than this will not come."""
+HOUR = timedelta(hours=1)
 INTENSITY = 300.0
 """gCO2eq/kWh, all the time: Zeus knows no grid, so there is none to follow."""
 
@@ -102,13 +103,14 @@ class Ours:
 
     def _planned(self, begin_s: float) -> list[tuple[float, float]]:
         """Steps of the plan from now on: (seconds of the job, limit)."""
-        curve = self.learner.curve
+        curve = self.learner.careful
         if curve is None:
             return []
         rules = replace(self.rules, curve_error=max(self.rules.curve_error, self.learner.r_error))
         now = self._at(begin_s)
-        horizon = Interval(now - timedelta(hours=1), now + rules.horizon + timedelta(hours=1), INTENSITY)
-        flat = Series("flat", Signal.AVERAGE, Factor.LIFECYCLE, "flat", now, (horizon,))
+        hours = (now + each * HOUR for each in range(-1, rules.horizon // HOUR + 1))
+        ahead = tuple(Interval(hour, hour + HOUR, INTENSITY) for hour in hours)
+        flat = Series("flat", Signal.AVERAGE, Factor.LIFECYCLE, "flat", now, ahead)
         elapsed_s = self.learner.elapsed_s
         measured = Measured(elapsed_s, self.learner.work_s, now)
         active = follow(None, measured, self._course(curve), flat, rules, now, fresh=True)
