@@ -22,7 +22,7 @@ from carbonzeus_operator.plan.schedule import Plan, PlanStep
 from carbonzeus_operator.resources.policy import CarbonPolicySpec, Mode
 from carbonzeus_operator.resources.report import ReportState
 from carbonzeus_operator.terms import Curves, Terms, curves_of, expected_work_s, gpus_of, terms_of, zone_of
-from carbonzeus_operator.waiting import STRAGGLERS, allowed, kept_back, record_seconds, steps_for, who_waits
+from carbonzeus_operator.waiting import STRAGGLERS, allowed, kept_back, needs_of, record_seconds, steps_for, who_waits
 from carbonzeus_operator.world.objects import Pod, all_running_since
 from carbonzeus_operator.world.snapshot import ActivePlan, JobView, NodeView, Rules, Snapshot
 from carbonzeus_wire import Outcome, PodPlan, RefusalReason, Step
@@ -121,7 +121,8 @@ def _planned(
     if terms.policy.mode is Mode.OBSERVE:
         findings.append(Finding("Planned", False, "ObserveMode", "the policy only observes: no plan is made"))
         return JobDecision(view, ReportState.OBSERVING, tuple(findings), _measure_only(view, terms), terms, key, curves)
-    rules = kept_back(view, terms, curves, rules)
+    waiting = needs_of(view, terms, curves, rules)
+    rules = kept_back(waiting, rules)
     active = _follow(view, snapshot, rules, terms, curves, grid, fresh=fresh)
     if curves.study is not None:
         findings.append(Finding("CurveKnown", *what_is_known(curves.study, active)))
@@ -132,10 +133,10 @@ def _planned(
         )
     findings.append(_enforcement(view, snapshot.nodes))
     state = ReportState.ENFORCING if fresh else ReportState.HOLDING
-    needs = allowed(view, terms, curves, active, rules, snapshot.now, fresh=fresh)
+    needs = allowed(waiting, view, terms, curves, active, rules, snapshot.now, fresh=fresh)
     if (told := who_waits(view, needs)) is not None:
         findings.append(Finding(STRAGGLERS, *told))
-    every_s = record_seconds(view, terms, curves, active, rules)
+    every_s = record_seconds(waiting, curves, active, rules)
     plans = []
     for pod in view.pods:
         if pod.node is not None and pod.running:

@@ -127,26 +127,38 @@ def watched(before: Watch | None, view: JobView, snapshot: Snapshot, rules: Rule
     return replace(before, crew=crew) if before is not None else Watch(crew, rules.timelapse)
 
 
-def kept_back(view: JobView, terms: Terms, curves: Curves, rules: Rules) -> Rules:
+def needs_of(view: JobView, terms: Terms, curves: Curves, rules: Rules) -> dict[str, Need]:
+    """What the pods that wait need, by UID: of a job whose work is told by its steps, so that its credit sees what lowering costs.
+
+    No less than what leaves half of the grace, should the slow worker recover (see `kept_back`).
+    """
+    by_steps = curves.study is not None or curves.reference_rate is not None
+    if not by_steps or not _is_watched(view, terms):
+        return {}
+    least = 1.0 - rules.grace_s / 2 / _unseen_s(rules) if terms.slowdown is not None else 0.0
+    found = {pod.uid: view.needs[pod.uid] for pod in view.pods[1:] if pod.uid in view.needs}
+    able = {uid: replace(need, share=max(need.share, least)) for uid, need in found.items()}
+    return {uid: need for uid, need in able.items() if need.is_lower}
+
+
+def kept_back(needs: Mapping[str, Need], rules: Rules) -> Rules:
     """With less grace where somebody waits: what is lost if the slow worker recovers is kept in hand.
 
     Until a record has told of it and new limits hold, those that waited are the slow ones then.
     """
-    if not _may_wait(view, terms, curves):
-        return rules
-    told = timedelta(seconds=RECORD_S / rules.timelapse) + LATE + rules.round + rules.switch_lead
-    lost = max(1.0 - need.share for need in view.needs.values())
-    return replace(rules, grace_s=rules.grace_s - lost * told / timedelta(seconds=1))
+    lost = max((1.0 - need.share for need in needs.values()), default=0.0)
+    return replace(rules, grace_s=rules.grace_s - lost * _unseen_s(rules))
 
 
-def record_seconds(view: JobView, terms: Terms, curves: Curves, active: ActivePlan, rules: Rules) -> float | None:
+def record_seconds(needs: Mapping[str, Need], curves: Curves, active: ActivePlan, rules: Rules) -> float | None:
     """How long the records of the job's GPUs should be while it is measured, or somebody waits; None: as they usually are."""
-    if _may_wait(view, terms, curves):
+    if needs:
         return RECORD_S / rules.timelapse
     return learned.record_seconds(active, curves.study) if curves.study is not None else None
 
 
 def allowed(
+    needs: Mapping[str, Need],
     view: JobView,
     terms: Terms,
     curves: Curves,
@@ -156,17 +168,16 @@ def allowed(
     *,
     fresh: bool,
 ) -> Mapping[str, Need]:
-    """What the pods that may be lower need, by UID: nobody may while the job is measured, or its bound or forecast is in doubt."""
+    """The needs that count now: none while the job is measured, or its bound or its forecast is in doubt."""
     restores = not fresh and terms.policy.stale_forecast.then is WhenStale.RESTORE
-    if not _may_wait(view, terms, curves) or active.window is not None or restores:
+    if not needs or active.window is not None or restores:
         return {}
     measured = view.measured
     if curves.study is not None:
         measured = learned.measured_of(curves.study)
         rules = replace(rules, curve_error=max(rules.curve_error, curves.study.learner.r_error))
-    if terms.slowdown is not None and is_urgent(active, measured, terms.slowdown, rules, now):
-        return {}
-    return {pod.uid: view.needs[pod.uid] for pod in view.pods[1:] if pod.uid in view.needs}
+    urgent = terms.slowdown is not None and is_urgent(active, measured, terms.slowdown, rules, now)
+    return {} if urgent else needs
 
 
 def steps_for(active: ActivePlan, product: str, rules: Rules, curves: Curves, need: Need | None) -> tuple[Step, ...]:
@@ -216,10 +227,9 @@ def _as_planned(record: EnergyRecord, product: str, timeline: Sequence[PlanStep]
     return record.model_copy(update={"limit_watts": planned_w})
 
 
-def _may_wait(view: JobView, terms: Terms, curves: Curves) -> bool:
-    """Whether somebody waits, of a job whose work is told by its steps: what lowering costs after all is in its credit."""
-    by_steps = curves.study is not None or curves.reference_rate is not None
-    return by_steps and bool(view.needs) and _is_watched(view, terms)
+def _unseen_s(rules: Rules) -> float:
+    """Until a record has told of a worker that recovered, and new limits hold [s]."""
+    return (timedelta(seconds=RECORD_S / rules.timelapse) + LATE + rules.round + rules.switch_lead).total_seconds()
 
 
 def _is_watched(view: JobView, terms: Terms) -> bool:
