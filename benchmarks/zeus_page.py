@@ -100,7 +100,7 @@ def _profiling(rows: Sequence[Row], grace_s: float) -> Iterator[str]:
     yield "## What profiling costs"
     yield ""
     yield (
-        "*Profiling*: Zeus from its first limit to its choice; ours all windows but the warm-up, in the job's first hours. *Below the reference limit* is the part of it that slows the job; some of it would be, with ours, if nothing were measured, since plans hold such limits too. *Below the choice*: at limits below the one that is chosen; with ours below the lowest that any of its plans held. *Energy beyond*: what was"
+        "*Profiling*: Zeus from its first limit to its choice; ours all windows but the warm-up, in the job's first hours. *Below the reference limit* is the part of it that slows the job; some of it would be, with ours, if nothing were measured, since plans hold such limits too. *Below the choice*: at limits below the one that is chosen; with ours below the lowest that any of its plans held (all of it where it made none). *Energy beyond*: what was"
         " drawn in it less what the same steps take at the reference limit; negative is saved. *Delay*: how much later the job ends for it. *Most behind*: at the worst moment, Zeus until its choice, ours in all hours."
     )
     yield ""
