@@ -44,7 +44,7 @@ class Decision:
     by_cost_w: float
     """Zeus: the least eta energy + (1 - eta) 300 W time."""
     by_slowdown_w: float
-    """Zeus: the least energy among the windows that are at most 3 % slower."""
+    """Zeus: the lowest limit among the windows that are at most 3 % slower."""
     learned: tuple[tuple[float, float, float], ...]
     """(limit, r, what r is at least), falling."""
     ours_w: float
@@ -90,7 +90,7 @@ def decisions() -> Iterator[Decision]:
             ),
             noise=noise,
             by_cost_w=windows[int(np.argmin(cost))].limit_w,
-            by_slowdown_w=min(quick, key=lambda window: window.average_w / window.rate).limit_w,
+            by_slowdown_w=min(window.limit_w for window in quick),
             learned=learned,
             ours_w=min([limit_w for limit_w, _, low in learned if low >= FLOOR_R], default=REFERENCE_W),
         )
