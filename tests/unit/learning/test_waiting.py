@@ -69,6 +69,23 @@ def test_bound_holds_when_the_slow_board_recovers() -> None:
     assert before_s < shop.most_behind_s < GRACE_S
 
 
+def test_bound_holds_where_a_board_is_slow_by_turns() -> None:
+    """Half a day, two hours each: every recovery costs a little, and nothing else does."""
+    shop = Workshop(TRUTH, workers=3)
+    lost_s = {SLOW: 0.0, 1.0: 0.0}
+    for speed in 3 * (SLOW, 1.0):
+        shop.speeds = (speed, 1.0, 1.0)
+        before, steps = shop.now, shop.steps
+        shop.minutes(120)
+        held = [(max(start, before), end, limit_w) for start, end, limit_w in shop.held if end > before]
+        could = sum((end - start).total_seconds() * shop.at(limit_w)[1] for start, end, limit_w in held) * speed
+        lost_s[speed] += (could - (shop.steps - steps) / RATE) / speed
+    print(f"lost in 3 recoveries: {lost_s[1.0]:.1f} s; at most {shop.most_behind_s:.1f} s behind")
+    assert lost_s[SLOW] == pytest.approx(0, abs=0.01)
+    assert 0 < lost_s[1.0] < 3 * (1 - SLOW) * 128
+    assert shop.most_behind_s < GRACE_S
+
+
 def test_leader_keeps_the_plans_limit_when_it_waits() -> None:
     """Its records are the clock of the account and of the learner. Nobody goes below the lowest limit that is known."""
     shop = Workshop(TRUTH, workers=3, speeds=OTHER_SLOW)
