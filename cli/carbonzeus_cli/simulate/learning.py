@@ -21,7 +21,7 @@ from carbonzeus_operator.plan.curve import Curve
 from carbonzeus_operator.plan.estimator import CONFIDENCE, Learner
 from carbonzeus_operator.plan.mixed import Group
 from carbonzeus_operator.plan.prior import Prior
-from carbonzeus_operator.plan.profiling import Means, Why, Window, next_window, relative_intensity
+from carbonzeus_operator.plan.profiling import Means, Why, Window, learned_grace_s, next_window, relative_intensity
 from carbonzeus_operator.plan.schedule import in_force
 from carbonzeus_operator.world.snapshot import ActivePlan, Measured
 
@@ -136,7 +136,11 @@ def learn(
         elif learner.careful is None:
             held, active = [(job.rules.replan.total_seconds(), job.curve.highest.limit_w)], None
         else:
-            rules = replace(job.rules, curve_error=max(job.rules.curve_error, learner.r_error))
+            rules = replace(
+                job.rules,
+                curve_error=max(job.rules.curve_error, learner.r_error),
+                grace_s=learned_grace_s(job.rules.grace_s),
+            )
             measured = Measured(learner.elapsed_s, learner.work_s, now)
             course = _course(job, learner.careful)
             active = follow(active, measured, course, feed.at(now), rules, now, fresh=True)
@@ -172,7 +176,7 @@ def _means(job: Job, learner: Learner, forecast: Series, now: datetime) -> Means
         elapsed_s=learner.elapsed_s,
         work_s=learner.work_s,
         slowdown=job.slowdown,
-        grace_s=rules.grace_s,
+        grace_s=learned_grace_s(rules.grace_s),
         margin_s=margin_s,
     )
     remaining_s = max(job.work_s - learner.work_s, 0.0) if job.known else rules.survival_s

@@ -10,7 +10,7 @@ from carbonzeus_operator.grid.series import Series
 from carbonzeus_operator.learning.study import Study
 from carbonzeus_operator.plan.curve import Curve, Point
 from carbonzeus_operator.plan.mixed import Group
-from carbonzeus_operator.plan.profiling import Means, Window, as_plan, next_window
+from carbonzeus_operator.plan.profiling import Means, Window, as_plan, learned_grace_s, next_window, relative_intensity
 from carbonzeus_operator.plan.schedule import PlanStep, SlowdownKnob, reference_plan
 from carbonzeus_operator.world.snapshot import ActivePlan, Measured, Rules
 
@@ -35,7 +35,11 @@ def studied(
 ) -> ActivePlan:
     """The plan of a job that is learned of: the one it has, a window, or a new plan. As `following.follow`."""
     measured = measured_of(study)
-    rules = replace(rules, curve_error=max(rules.curve_error, study.learner.r_error))
+    rules = replace(
+        rules,
+        curve_error=max(rules.curve_error, study.learner.r_error),
+        grace_s=learned_grace_s(rules.grace_s, study.timelapse),
+    )
     if active is not None and is_measuring(active, study, rules, now):
         return active
     curve = study.learner.curve
@@ -59,7 +63,7 @@ def measured_of(study: Study) -> Measured:
 
 def planned(study: Study, maximum_percent: int) -> Curve | None:
     """What may be planned with; None before anything is known."""
-    curve, reference_w = study.learner.curve, study.subject.reference_limit_w
+    curve, reference_w = study.learner.careful, study.subject.reference_limit_w
     if curve is None or maximum_percent >= 100:
         return curve
     points = [Point(point.limit_w, point.average_w, point.r) for point in curve.points]
@@ -101,15 +105,11 @@ def means(
     if course.expected_work_s is not None:
         remaining_s = max(course.expected_work_s - study.work_s, 0.0)
     remaining_s *= study.timelapse
-    grams = [interval.gco2_per_kwh for interval in forecast.intervals if interval.end > now] if forecast else []
-    mean = sum(grams) / len(grams) if grams else 0.0
-    spread = max(grams) / mean if mean > 0 else None
+    intensity = relative_intensity(forecast.intervals, now) if forecast is not None else 1.0
     if course.slowdown is None:
-        found = Means(UNBOUND, float("inf"), remaining_s)
-    else:
-        credit_s = credit_now(active, measured_of(study), course.slowdown, rules, now + rules.switch_lead)
-        found = Means(course.slowdown, credit_s * study.timelapse, remaining_s)
-    return found if spread is None else replace(found, spread=spread)
+        return Means(UNBOUND, float("inf"), remaining_s, intensity=intensity)
+    credit_s = credit_now(active, measured_of(study), course.slowdown, rules, now + rules.switch_lead)
+    return Means(course.slowdown, credit_s * study.timelapse, remaining_s, intensity=intensity)
 
 
 def _measuring(

@@ -99,11 +99,8 @@ def test_bound_holds_from_the_first_second_on(**world: Any) -> None:
 
 
 @pytest.mark.skipif(not THOROUGH, reason="2,000 pairs of runs take minutes; set CARBONZEUS_THOROUGH=1")
-def test_bound_is_broken_as_seldom_as_the_confidence_says() -> None:
-    """New ones each time. Work is counted three deviations low: one run in 370 may be wrong, and no more are.
-
-    The goal is none. See docs/curves.md for what was measured.
-    """
+def test_bound_holds_in_thousands_of_worlds() -> None:
+    """New ones each time. Work is counted three deviations low, which is not always enough: the rest is kept in hand."""
     behind_s: list[tuple[float, str]] = []
 
     @settings(max_examples=2_000, deadline=None, phases=[Phase.generate], database=None)
@@ -115,7 +112,7 @@ def test_bound_is_broken_as_seldom_as_the_confidence_says() -> None:
     most_s = max(behind_s)[0]
     print(f"{len(behind_s)} pairs of runs: the most that any was behind is {most_s:.1f} s of {RULES.grace_s:g}")
     broken = [each for each in behind_s if each[0] > RULES.grace_s + 1e-3]
-    assert len(broken) <= len(behind_s) * 0.0027, broken
+    assert broken == []
 
 
 KNEE = Curve.from_points(
