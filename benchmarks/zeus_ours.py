@@ -106,7 +106,8 @@ class Ours:
         curve = self.learner.careful
         if curve is None:
             return []
-        rules = replace(self.rules, curve_error=max(self.rules.curve_error, self.learner.r_error))
+        error, grace_s = max(self.rules.curve_error, self.learner.r_error), learned_grace_s(self.rules.grace_s)
+        rules = replace(self.rules, curve_error=error, grace_s=grace_s)
         now = self._at(begin_s)
         hours = (now + each * HOUR for each in range(-1, rules.horizon // HOUR + 1))
         ahead = tuple(Interval(hour, hour + HOUR, INTENSITY) for hour in hours)
@@ -132,7 +133,7 @@ class Ours:
             elapsed_s=learner.elapsed_s,
             work_s=learner.work_s,
             slowdown=self.slowdown,
-            grace_s=self.rules.grace_s,
+            grace_s=learned_grace_s(self.rules.grace_s),
             margin_s=margin_s,
         )
         return Means(self.slowdown, credit_s, self.rules.survival_s)
