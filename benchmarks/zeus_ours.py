@@ -24,7 +24,7 @@ from carbonzeus_operator.plan.estimator import Learner
 from carbonzeus_operator.plan.estimator_windows import Observation
 from carbonzeus_operator.plan.mixed import Group
 from carbonzeus_operator.plan.prior import Prior
-from carbonzeus_operator.plan.profiling import Means, Why, Window, next_window
+from carbonzeus_operator.plan.profiling import Means, Why, Window, learned_grace_s, next_window
 from carbonzeus_operator.plan.schedule import in_force
 from carbonzeus_operator.world.snapshot import Measured, Rules
 from carbonzeus_wire import EnergyPage, EnergyRecord, Quality
