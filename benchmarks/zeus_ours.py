@@ -9,22 +9,23 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from benchmarks.zeus_stage import QuickStage
 
 from carbonzeus_bed.agentprocess import AgentProcess, free_ports
+from carbonzeus_cli.simulate.learning import means
 from carbonzeus_operator.following import Course, follow
 from carbonzeus_operator.grid.series import Factor, Interval, Series, Signal
-from carbonzeus_operator.plan import bound
+from carbonzeus_operator.learning.course import learned_rules
 from carbonzeus_operator.plan.curve import Curve
 from carbonzeus_operator.plan.estimator import Learner
 from carbonzeus_operator.plan.estimator_windows import Observation
 from carbonzeus_operator.plan.mixed import Group
 from carbonzeus_operator.plan.prior import Prior
-from carbonzeus_operator.plan.profiling import Means, Why, Window, learned_grace_s, next_window
+from carbonzeus_operator.plan.profiling import Why, Window, next_window
 from carbonzeus_operator.plan.schedule import in_force
 from carbonzeus_operator.world.snapshot import Measured, Rules
 from carbonzeus_wire import EnergyPage, EnergyRecord, Quality
@@ -80,7 +81,7 @@ class Ours:
         self._wait_until_told(0.0)
         while self.learner.elapsed_s < seconds:
             begin_s = self._now_s()
-            window = next_window(self.learner, self._means())
+            window = next_window(self.learner, means(self.learner, self.rules, self.slowdown, self.rules.survival_s))
             if window is not None:
                 known = len(self.learner.known)
                 if window.limit_w == self._reference_w:
@@ -106,8 +107,7 @@ class Ours:
         curve = self.learner.careful
         if curve is None:
             return []
-        error, grace_s = max(self.rules.curve_error, self.learner.r_error), learned_grace_s(self.rules.grace_s)
-        rules = replace(self.rules, curve_error=error, grace_s=grace_s)
+        rules = learned_rules(self.rules, self.learner)
         now = self._at(begin_s)
         hours = (now + each * HOUR for each in range(-1, rules.horizon // HOUR + 1))
         ahead = tuple(Interval(hour, hour + HOUR, INTENSITY) for hour in hours)
@@ -124,19 +124,6 @@ class Ours:
 
     def _course(self, curve: Curve) -> Course:
         return Course(fleet={self.product: Group(curve, 1)}, slowdown=self.slowdown)
-
-    def _means(self) -> Means:
-        learner = self.learner
-        error = max(self.rules.curve_error, learner.r_error)
-        margin_s = bound.margin_s(r_error=error, unseen_s=self.rules.unseen.total_seconds())
-        credit_s = bound.credit_s(
-            elapsed_s=learner.elapsed_s,
-            work_s=learner.work_s,
-            slowdown=self.slowdown,
-            grace_s=learned_grace_s(self.rules.grace_s),
-            margin_s=margin_s,
-        )
-        return Means(self.slowdown, credit_s, self.rules.survival_s)
 
     @property
     def _reference_w(self) -> float:

@@ -61,9 +61,9 @@ class ProfileWriter:
         if not self._is_due(run, study, spec, kept, status, now, ended=ended) or not profiles.knows_more(study, status):
             return
         if spec != kept.spec:
-            kept = await self._replace({**kept.raw, "spec": _body(spec)}, None) or kept
+            kept = await self._replace({**kept.raw, "spec": spec.as_json()}, None) or kept
         told = profiles.status_of(study, status, study.until or now)
-        if await self._replace({**kept.raw, "status": _body(told)}, "status") is not None:
+        if await self._replace({**kept.raw, "status": told.as_json()}, "status") is not None:
             run.kept = (study, ended)
 
     def _is_due(
@@ -87,7 +87,7 @@ class ProfileWriter:
         return profiles.is_news(spec, kept.spec) or now - status.last_run_time >= often
 
     async def _create(self, key: Key, spec: PowerProfileSpec) -> Profile:
-        body = {"metadata": {"name": key.name, "namespace": key.namespace}, "spec": _body(spec)}
+        body = {"metadata": {"name": key.name, "namespace": key.namespace}, "spec": spec.as_json()}
         written = await self.connection.create(kube.POWERPROFILE, body, key.namespace)
         self.picture.observe(kube.POWERPROFILE, "ADDED", written)
         log.info("PowerProfile %s: a curve was learned", key)
@@ -112,8 +112,3 @@ class ProfileWriter:
             return
         self.picture.observe(kube.POWERPROFILE, "DELETED", profile.raw)
         log.info("PowerProfile %s was not taught for %s: deleted", profile.key, retention)
-
-
-def _body(part: PowerProfileSpec | PowerProfileStatus) -> dict[str, Any]:
-    body: dict[str, Any] = part.model_dump(mode="json", by_alias=True, exclude_none=True)
-    return body

@@ -55,7 +55,7 @@ class ReportWriter:
 
     async def _replace(self, run: Run, report: Report, status: CarbonReportStatus) -> bool:
         """Writes a status; False where the report is gone."""
-        body: dict[str, Any] = {**report.raw, "status": reports.as_body(status)}
+        body: dict[str, Any] = {**report.raw, "status": status.as_json()}
         written = await self.connection.replace(kube.CARBONREPORT, body, subresource="status")
         run.report = None if written is None else ours(CARBON_REPORT, written)
         self.metrics.status_writes.inc(written is not None)

@@ -138,12 +138,6 @@ def _revised_figures(before: Figures | None, account: Account, terms: Terms, *, 
     return figures.model_copy(update=kept)
 
 
-def as_body(status: CarbonReportStatus) -> dict[str, Any]:
-    """The status as JSON for the API server."""
-    body: dict[str, Any] = status.model_dump(mode="json", by_alias=True, exclude_none=True)
-    return body
-
-
 def events_of(job: Job, before: Iterable[Condition], after: Iterable[Condition], now: datetime) -> list[dict[str, Any]]:
     """An Event on the job for each condition that turned, or whose trouble changed its kind."""
     old = {condition.type: condition for condition in before}

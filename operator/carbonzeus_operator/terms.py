@@ -6,7 +6,7 @@ runs at its reference limit.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from carbonzeus_operator import account
@@ -119,7 +119,6 @@ def subject_of(view: JobView, terms: Terms, snapshot: Snapshot) -> Subject | Non
             reason="NoProfile",
         )
     reference_w = min(references_w)
-    lowest_w = max((gpu.minimum_limit_watts or 0.0 for gpu in gpus), default=0.0)
     return Subject(
         namespace=view.job.key.namespace,
         workload=view.job.workload,
@@ -127,7 +126,7 @@ def subject_of(view: JobView, terms: Terms, snapshot: Snapshot) -> Subject | Non
         product=products[0],
         gpus=len(gpus),
         reference_limit_w=reference_w,
-        minimum_w=max(reference_w * terms.policy.power_limit.minimum_percent / 100, lowest_w),
+        minimum_w=_minimum_w(reference_w, gpus, terms.policy),
         counts=terms.request.progress is not None,
     )
 
@@ -282,13 +281,18 @@ def _curve(
     references = {gpu.reference_limit_watts for gpu in gpus} - {None}
     reference_w = min((value for value in references if value is not None), default=profile.reference_limit_w)
     points = [Point(*point) for point in profile.to_points()]
-    share = policy.power_limit
-    minimum_w = max(reference_w * share.minimum_percent / 100, *(gpu.minimum_limit_watts or 0.0 for gpu in gpus), 0.0)
+    minimum_w = _minimum_w(reference_w, gpus, policy)
     try:
         whole = Curve.from_points(points, reference_w)
         planned = Curve.from_points(
-            points, reference_w, minimum_w=minimum_w, maximum_w=reference_w * share.maximum_percent / 100
+            points, reference_w, minimum_w=minimum_w, maximum_w=reference_w * policy.power_limit.maximum_percent / 100
         )
     except InvalidSpec as error:
         raise InvalidSpec(f"PowerProfile {name!r} cannot be used: {error}", reason=error.reason) from error
     return whole, Group(planned, len(gpus))
+
+
+def _minimum_w(reference_w: float, gpus: Iterable[GpuState], policy: CarbonPolicySpec) -> float:
+    """The lowest limit that may be planned [W]: the policy's, and no board's own is lower."""
+    lowest_w = max((gpu.minimum_limit_watts or 0.0 for gpu in gpus), default=0.0)
+    return max(reference_w * policy.power_limit.minimum_percent / 100, lowest_w)

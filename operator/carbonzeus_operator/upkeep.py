@@ -44,7 +44,7 @@ class Upkeep:
     async def _put(self, kind: kube.Kind, one: Ours[Any, Any], status: CarbonPolicyStatus | PowerProfileStatus) -> None:
         if status == one.status:
             return
-        body = {**one.raw, "status": status.model_dump(mode="json", by_alias=True, exclude_none=True)}
+        body = {**one.raw, "status": status.as_json()}
         try:
             written = await self.connection.replace(kind, body, subresource="status")
         except CarbonzeusError as error:

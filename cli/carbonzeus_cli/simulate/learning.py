@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 import numpy as np
@@ -15,15 +15,16 @@ from carbonzeus_cli.simulate.loop import Progress
 from carbonzeus_cli.simulate.run import Trace
 from carbonzeus_cli.simulate.truth import Meter, Traits
 from carbonzeus_operator.following import Course, follow
-from carbonzeus_operator.grid.series import Series
+from carbonzeus_operator.learning.course import learned_rules
 from carbonzeus_operator.plan import bound
 from carbonzeus_operator.plan.curve import Curve
-from carbonzeus_operator.plan.estimator import CONFIDENCE, Learner
+from carbonzeus_operator.plan.estimator import Learner
+from carbonzeus_operator.plan.estimator_ranges import ranges
 from carbonzeus_operator.plan.mixed import Group
 from carbonzeus_operator.plan.prior import Prior
-from carbonzeus_operator.plan.profiling import Means, Why, Window, learned_grace_s, next_window, relative_intensity
+from carbonzeus_operator.plan.profiling import Means, Why, Window, next_window, relative_intensity
 from carbonzeus_operator.plan.schedule import in_force
-from carbonzeus_operator.world.snapshot import ActivePlan, Measured
+from carbonzeus_operator.world.snapshot import ActivePlan, Measured, Rules
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,27 +66,18 @@ class LearnedPoint:
 
 def learned_points(truth: Curve, learner: Learner) -> list[LearnedPoint]:
     """One for each level, rising; the reference limit last."""
-    belief, prior = learner.belief, learner.prior
-    likeliest = dict(zip(learner.known, learner.likeliest.tolist(), strict=True)) if learner.known else {}
-    made = [
-        LearnedPoint(prior.reference_limit_w, _average_w(learner, prior.reference_limit_w), 1.0, 1.0, 1.0, 1.0, True)
-    ]
-    for index, limit_w in enumerate(prior.limits_w):
-        r = likeliest.get(limit_w, float(belief.r[index]))
-        high = min(float(belief.r[index] * np.exp(CONFIDENCE * belief.deviations[index])), 1.0)
-        low = min(learner.lowest_r[limit_w], r)
-        made.append(
-            LearnedPoint(
-                limit_w,
-                _average_w(learner, limit_w),
-                r,
-                low,
-                max(high, r),
-                truth.at(limit_w)[1],
-                limit_w in learner.known,
-            )
+    return [
+        LearnedPoint(
+            each.limit_w,
+            _average_w(learner, each.limit_w),
+            each.r,
+            each.low,
+            each.high,
+            truth.at(each.limit_w)[1],
+            each.known,
         )
-    return made[::-1]
+        for each in ranges(learner)
+    ]
 
 
 def _average_w(learner: Learner, limit_w: float) -> float | None:
@@ -129,18 +121,16 @@ def learn(
         remembered = restarted(learner)
         if remembered is not None:
             learner, active = remembered, None
-        window = next_window(learner, _means(job, learner, feed.at(now), now))
+        remaining_s = max(job.work_s - learner.work_s, 0.0) if job.known else job.rules.survival_s
+        intensity = relative_intensity(feed.at(now).intervals, now)
+        window = next_window(learner, means(learner, job.rules, job.slowdown, remaining_s, intensity))
         if window is not None:
             windows.append(Taken(progress.elapsed_s, window))
             held, active = [(window.seconds, window.limit_w)], None
         elif learner.careful is None:
             held, active = [(job.rules.replan.total_seconds(), job.curve.highest.limit_w)], None
         else:
-            rules = replace(
-                job.rules,
-                curve_error=max(job.rules.curve_error, learner.r_error),
-                grace_s=learned_grace_s(job.rules.grace_s),
-            )
+            rules = learned_rules(job.rules, learner)
             measured = Measured(learner.elapsed_s, learner.work_s, now)
             course = _course(job, learner.careful)
             active = follow(active, measured, course, feed.at(now), rules, now, fresh=True)
@@ -168,16 +158,15 @@ def _course(job: Job, curve: Curve) -> Course:
     )
 
 
-def _means(job: Job, learner: Learner, forecast: Series, now: datetime) -> Means:
-    assert job.slowdown is not None
-    rules = job.rules
-    margin_s = bound.margin_s(r_error=max(rules.curve_error, learner.r_error), unseen_s=rules.unseen.total_seconds())
+def means(learner: Learner, rules: Rules, slowdown: float, remaining_s: float, intensity: float = 1.0) -> Means:
+    """What a job can afford to measure with at the moment up to which it was told."""
+    rules = learned_rules(rules, learner)
+    margin_s = bound.margin_s(r_error=rules.curve_error, unseen_s=rules.unseen.total_seconds())
     credit_s = bound.credit_s(
         elapsed_s=learner.elapsed_s,
         work_s=learner.work_s,
-        slowdown=job.slowdown,
-        grace_s=learned_grace_s(rules.grace_s),
+        slowdown=slowdown,
+        grace_s=rules.grace_s,
         margin_s=margin_s,
     )
-    remaining_s = max(job.work_s - learner.work_s, 0.0) if job.known else rules.survival_s
-    return Means(job.slowdown, credit_s, remaining_s, intensity=relative_intensity(forecast.intervals, now))
+    return Means(slowdown, credit_s, remaining_s, intensity=intensity)

@@ -9,6 +9,7 @@ from carbonzeus_operator.following import Course, continued, credit_now, follow
 from carbonzeus_operator.grid.series import Series
 from carbonzeus_operator.learning.study import Study
 from carbonzeus_operator.plan.curve import Curve, Point
+from carbonzeus_operator.plan.estimator import Learner
 from carbonzeus_operator.plan.mixed import Group
 from carbonzeus_operator.plan.profiling import Means, Window, as_plan, learned_grace_s, next_window, relative_intensity
 from carbonzeus_operator.plan.schedule import PlanStep, SlowdownKnob, reference_plan
@@ -35,11 +36,7 @@ def studied(
 ) -> ActivePlan:
     """The plan of a job that is learned of: the one it has, a window, or a new plan. As `following.follow`."""
     measured = measured_of(study)
-    rules = replace(
-        rules,
-        curve_error=max(rules.curve_error, study.learner.r_error),
-        grace_s=learned_grace_s(rules.grace_s, study.timelapse),
-    )
+    rules = learned_rules(rules, study.learner, study.timelapse)
     if active is not None and is_measuring(active, study, rules, now):
         return active
     curve = study.learner.curve
@@ -54,6 +51,15 @@ def studied(
     if active is not None and not aged:
         course = _steady(course, active)
     return follow(active, measured, course, forecast, rules, now, fresh=fresh, held=held)
+
+
+def learned_rules(rules: Rules, learner: Learner, timelapse: float = 1.0) -> Rules:
+    """The rules for a learned curve: what it may be wrong by, and what of the grace plans may spend."""
+    return replace(
+        rules,
+        curve_error=max(rules.curve_error, learner.r_error),
+        grace_s=learned_grace_s(rules.grace_s, timelapse),
+    )
 
 
 def measured_of(study: Study) -> Measured:

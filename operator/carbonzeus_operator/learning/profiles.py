@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-import numpy as np
-
 from carbonzeus_operator.errors import InvalidSpec
 from carbonzeus_operator.learning import memory
 from carbonzeus_operator.learning.study import Study
 from carbonzeus_operator.learning.telling import uncertainty_of
-from carbonzeus_operator.plan.estimator import CONFIDENCE
+from carbonzeus_operator.plan.estimator_ranges import ranges
 from carbonzeus_operator.resources.profile import (
     MeasuredLimit,
     PowerProfileSpec,
@@ -66,25 +64,17 @@ def status_of(study: Study, before: PowerProfileStatus, taught_at: datetime) -> 
 
 def measured_limits(study: Study) -> tuple[MeasuredLimit, ...]:
     """Every limit with windows, by rising limit, planned with or not."""
-    learner = study.learner
-    reference_w = study.subject.reference_limit_w
-    likeliest = dict(zip(learner.known, learner.likeliest.tolist(), strict=True)) if learner.known else {}
-    rows: list[tuple[float, float, float, float]] = [(reference_w, 1.0, 1.0, 1.0)]
-    for index, limit_w in enumerate(learner.prior.limits_w):
-        r, deviation = float(learner.belief.r[index]), float(learner.belief.deviations[index])
-        r = likeliest.get(limit_w, r)
-        rows.append((limit_w, r, min(learner.lowest_r[limit_w], r), r * float(np.exp(CONFIDENCE * deviation))))
     return tuple(
         MeasuredLimit(
-            limit_watts=format_decimal(limit_w),
+            limit_watts=format_decimal(each.limit_w),
             average_watts=format_decimal(level.average_w, 1),
-            throughput=format_decimal(r, R_DIGITS),
-            throughput_low=format_decimal(low, R_DIGITS),
-            throughput_high=format_decimal(high, R_DIGITS),
+            throughput=format_decimal(each.r, R_DIGITS),
+            throughput_low=format_decimal(each.low, R_DIGITS),
+            throughput_high=format_decimal(each.high, R_DIGITS),
             seconds=round(level.seconds),
         )
-        for limit_w, r, low, high in sorted(rows)
-        if (level := learner.levels.get(limit_w)) is not None and level.seconds > 0
+        for each in ranges(study.learner)
+        if (level := study.learner.levels.get(each.limit_w)) is not None and level.seconds > 0
     )
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from carbonzeus_operator import account as accounts
-from carbonzeus_operator import kube, reports
+from carbonzeus_operator import kube
 from carbonzeus_operator.account import Account, Product, Terms
 from carbonzeus_operator.errors import Conflict, Unavailable
 from carbonzeus_operator.grid.series import Factor, Interval, Series, Signal
@@ -95,7 +95,7 @@ def ended(name: str = "train", *, grid: Series | None = None, what_if: bool = Fa
     raw = {
         "metadata": {"name": run.key.name, "namespace": run.key.namespace, "uid": name, "resourceVersion": "1"},
         "spec": CarbonReportSpec(job_ref=reference).as_json(),
-        "status": reports.as_body(status),
+        "status": status.as_json(),
     }
     run.report = ours(CARBON_REPORT, raw)
     return run

@@ -73,7 +73,7 @@ def test_a_status_is_written_when_records_come_in_or_a_plan_is_made() -> None:
             unchanged += 1
             continue
         writes += 1
-        body = {**raw, "status": json.loads(json.dumps(reports.as_body(status)))}
+        body = {**raw, "status": json.loads(json.dumps(status.as_json()))}
         size = len(json.dumps(body["status"]))
         run.report = ours(CARBON_REPORT, body)
     print(f"\n{writes / HOURS:.1f} writes a job-hour of {size} bytes; {unchanged} of {HOURS * 60} rounds write nothing")
