@@ -1,4 +1,4 @@
-"""Jobs whose curve nobody knows, at fifteen seconds of training a second: what is measured, planned, kept, and used again."""
+"""Jobs whose curve nobody knows, at ten seconds of training a second: what is measured, planned, kept, and used again."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.bed.sight import utc
 
 pytestmark = pytest.mark.bed
 
-TIMELAPSE = 15.0
+TIMELAPSE = 10.0
 GRACE_S, SLOWDOWN = 60.0, 0.03
 QUARTER_S = 900.0
 DAY_S = 86_400.0
@@ -68,8 +68,8 @@ def played(bed: Cluster) -> Iterator[Played]:
     scene = Scene.set_up(bed, "learning", step=timedelta(seconds=20), **SETTINGS)
     played = Played(scene)
     scene.submit(
-        job("counts", seconds=95, node="gpu-a", **TRAINING),
-        job("silent", seconds=95, node="gpu-b", progress=False, **TRAINING),
+        job("counts", seconds=143, node="gpu-a", **TRAINING),
+        job("silent", seconds=143, node="gpu-b", progress=False, **TRAINING),
     )
 
     def watched() -> bool:
@@ -82,8 +82,8 @@ def played(bed: Cluster) -> Iterator[Played]:
     scene.wait(watched, "both jobs end", within_s=240)
     scene.wait_closed("counts", "silent")
     played.profiles = {name: profile_of(scene, name) for name in ("counts", "silent")}
-    scene.submit(job("again", seconds=40, node="gpu-a", **TRAINING))
-    scene.wait(lambda: scene.finished("again"), "the second run ends")
+    scene.submit(job("again", seconds=60, node="gpu-a", **TRAINING))
+    scene.wait(lambda: scene.finished("again"), "the second run ends", within_s=120)
     scene.wait_closed("again")
     played.profiles["again"] = profile_of(scene, "again")
     try:
