@@ -46,13 +46,13 @@ def control_plane(bed_programs: None, tmp_path_factory: pytest.TempPathFactory) 
 
 
 def _established(plane: ControlPlane) -> bool:
-    """Whether the API server serves all our kinds; right after a create they have no condition at all."""
+    """Whether the API server serves all our kinds; right after a create their conditions are null."""
     listed = plane.api.get("/apis/apiextensions.k8s.io/v1/customresourcedefinitions")["items"]
     ours = [crd for crd in listed if crd["spec"]["group"] == "carbonzeus.dev"]
     return len(ours) == len(list((ROOT / "crds").glob("*.yaml"))) and all(
         any(
             one["type"] == "Established" and one["status"] == "True"
-            for one in crd.get("status", {}).get("conditions", [])
+            for one in crd.get("status", {}).get("conditions") or []
         )
         for crd in ours
     )

@@ -13,6 +13,8 @@ HEAD_WITHIN_S = 5.0
 """From the first byte of a request to the end of its head."""
 READ_WITHIN_S = 10.0
 """A peer that takes no more of an answer for so long is let go."""
+LAST_WITHIN_S = 2.0
+"""A peer that has connected, and not asked yet, has this long for its one request when its connection is to close."""
 
 Refuse = Callable[[str, str], None]
 """Told the reason, one word, and a phrase."""
@@ -32,6 +34,8 @@ class Gate(asyncio.Protocol):
         self._refuse = refuse
         self._admitted = False
         self._busy = False
+        self._asked = False
+        self._last = False
         self._transport: asyncio.Transport | None = None
         self._timers: dict[str, asyncio.TimerHandle] = {}
 
@@ -46,6 +50,8 @@ class Gate(asyncio.Protocol):
             return
         self._admitted = True
         self.handler.connection_made(transport)
+        if self._last:
+            self._close_soon()
 
     def data_received(self, data: bytes) -> None:
         if not self._admitted:
@@ -77,17 +83,30 @@ class Gate(asyncio.Protocol):
 
     def began(self) -> None:
         """The head of a request is complete."""
-        self._busy = True
+        self._busy = self._asked = True
         self._release("head")
+        if self._last:
+            self.close()
 
     def ended(self) -> None:
         """Its answer is ready."""
         self._busy = False
 
     def close(self) -> None:
-        """No more requests: the one that is being answered is the last."""
-        if self._admitted:
+        """No more requests: the one that is being answered is the last.
+
+        Where there was none yet, its first is, so that nobody is sent away unheard: it may be under way.
+        """
+        self._last = True
+        if self._asked:
+            self._release("last")
             self.handler.close()
+        elif self._admitted:
+            self._close_soon()
+
+    def _close_soon(self) -> None:
+        if "last" not in self._timers:
+            self._timers["last"] = asyncio.get_running_loop().call_later(LAST_WITHIN_S, self.handler.close)
 
     # --- time limits --------------------------------------------------------------------------------------------------
 
