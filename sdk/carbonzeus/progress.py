@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import operator
 import os
+from time import perf_counter_ns
 from types import TracebackType
 from typing import ClassVar
 
 from carbonzeus.endpoint import PATH, Endpoint
 from carbonzeus.notice import log, warn
+from carbonzeus.pace import Marks, thousandths, unmarked
 from carbonzeus.rank import counts_here
 
 METRIC = "train_steps_total"
@@ -24,19 +26,27 @@ class Progress:
     on: no method raises, and `step` costs far less than a microsecond. A process serves one count, the one started last.
     Of a job's processes one serves; in the others this counts for nobody.
 
+    What is served tells the step under way, too, once two have ended: `123.470` is 123 steps and 47 % of the time that the
+    next one is expected to take, which waits at `124.000` for its end. It never falls. Nobody knows of a training that it
+    made its last step until it is closed, or has made `total_steps`; until then one more is under way. After `close` none
+    is: when it is started again, what was told last stands until the steps done have reached it.
+
     The environment variable CARBONZEUS_PORT has precedence over `port`; CARBONZEUS_DISABLED=1 serves nothing.
     """
 
-    __slots__ = ("_done", "_endpoint", "_port", "_total_steps")
+    __slots__ = ("_endpoint", "_marks", "_port", "_told", "_total_steps")
 
     _served: ClassVar[Progress | None] = None
     """The one that this process serves."""
 
     def __init__(self, total_steps: int | None = None, *, port: int = PORT) -> None:
-        """`total_steps`: how many this process will make, where that is known; only `annotation` tells it."""
-        self._done = 0
+        """`total_steps`: how many this process will make, where that is known. `annotation` tells it, and after it none is under way."""
         self._endpoint: Endpoint | None = None
+        self._marks: Marks = unmarked(0)
+        """One value that `step` replaces: what the endpoint's thread reads of it belongs together."""
         self._port = port
+        self._told = 0
+        """Thousandths of steps. Of the endpoint's thread."""
         self._total_steps = total_steps if isinstance(total_steps, int) and total_steps > 0 else None
 
     @property
@@ -48,9 +58,12 @@ class Progress:
 
     def step(self, steps: int = 1) -> None:
         """So many steps are done. From one thread only."""
-        if steps.__class__ is not int or steps < 0:
+        if steps.__class__ is not int or steps < 1:
             steps = _whole(steps)
-        self._done += steps
+            if not steps:
+                return
+        done, end_ns, done_1, end_1_ns, done_2, end_2_ns, _, _ = self._marks
+        self._marks = (done + steps, perf_counter_ns(), done, end_ns, done_1, end_1_ns, done_2, end_2_ns)
 
     def start(self) -> Progress:
         """Serve the count from now on; where another one of this process is served, instead of that. Returns itself."""
@@ -58,6 +71,7 @@ class Progress:
             return self
         if Progress._served is not None:
             Progress._served.close()
+        self._marks = unmarked(self._done)
         try:
             self._endpoint = Endpoint(int(self._wanted_port()), self._text)
         except (OSError, RuntimeError, ValueError) as error:
@@ -88,20 +102,31 @@ class Progress:
     ) -> None:
         self.close()
 
-    def __getstate__(self) -> tuple[int, int, int | None]:
-        """A copy in another process counts on its own, and is not served until it is started there."""
-        return self._done, self._port, self._total_steps
+    def __getstate__(self) -> tuple[int, int, int, int | None]:
+        """A copy in another process counts on its own, and is not served until it is started there. Clocks differ, too."""
+        return self._done, self._told, self._port, self._total_steps
 
-    def __setstate__(self, state: tuple[int, int, int | None]) -> None:
-        self._done, self._port, self._total_steps = state
+    def __setstate__(self, state: tuple[int, int, int, int | None]) -> None:
+        done, self._told, self._port, self._total_steps = state
+        self._marks = unmarked(done)
         self._endpoint = None
+
+    @property
+    def _done(self) -> int:
+        return self._marks[0]
 
     def _wanted_port(self) -> str:
         """As the environment or the script says it, which may be no port at all."""
         return os.environ.get("CARBONZEUS_PORT") or str(self._port)
 
     def _text(self) -> str:
-        return f"# HELP {METRIC} Training steps done.\n# TYPE {METRIC} counter\n{METRIC} {self._done}\n"
+        marks = self._marks  # before the clock is read: they are not of later
+        self._told = max(self._told, thousandths(marks, perf_counter_ns(), self._total_steps))
+        steps, parts = divmod(self._told, 1000)
+        return (
+            f"# HELP {METRIC} Training steps done, and the part of the next one's time that has passed.\n"
+            f"# TYPE {METRIC} counter\n{METRIC} {steps}.{parts:03d}\n"
+        )
 
     def _lose(self) -> None:
         if self._endpoint is not None:

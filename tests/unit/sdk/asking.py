@@ -5,7 +5,7 @@ from __future__ import annotations
 import http.client
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from carbonzeus import Progress
 
@@ -15,8 +15,8 @@ def port_of(progress: Progress) -> int:
     return int(dict(item.split("=") for item in progress.annotation.split(","))["port"])
 
 
-def count_at(port: int, host: str = "127.0.0.1") -> int | None:
-    """The count, read as a person would; None where nobody listens."""
+def count_at(port: int, host: str = "127.0.0.1") -> float | None:
+    """The count, read as Prometheus would; None where nobody listens."""
     connection = http.client.HTTPConnection(host, port, timeout=5)
     try:
         connection.request("GET", "/metrics")
@@ -28,7 +28,13 @@ def count_at(port: int, host: str = "127.0.0.1") -> int | None:
     (line,) = [line for line in text.splitlines() if not line.startswith("#")]
     name, value = line.split()
     assert name == "train_steps_total"
-    return int(value)
+    return float(value)
+
+
+def tells(seen: Iterable[float | None], done: Iterable[int], step: int = 1) -> bool:
+    """Whether counts that were read while so many steps were done are those, and at most the next `step` besides."""
+    pairs = zip(seen, done, strict=True)
+    return all(count is not None and steps <= count <= steps + step for count, steps in pairs)
 
 
 def eventually(condition: Callable[[], bool]) -> bool:

@@ -7,6 +7,28 @@ from collections.abc import Iterator
 import pytest
 
 from carbonzeus import Progress, notice
+from carbonzeus import progress as module
+
+
+class Clock:
+    """Stands until time passes."""
+
+    def __init__(self) -> None:
+        self.now_ns = 1
+
+    def __call__(self) -> int:
+        return self.now_ns
+
+    def passes(self, seconds: float) -> None:
+        self.now_ns += round(seconds * 1e9)
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """The one by which steps take their time. While it stands no step is under way, and counts are whole."""
+    clock = Clock()
+    monkeypatch.setattr(module, "perf_counter_ns", clock)
+    return clock
 
 
 @pytest.fixture(autouse=True)

@@ -13,6 +13,7 @@ from carbonzeus_agent.progress import ProgressSeries, counter_in
 from carbonzeus_agent.scraper import ScrapeFailed, Scraper
 from carbonzeus_operator.resources.annotations import POLICY, PROGRESS, JobRequest, parse
 from carbonzeus_wire import ProgressSource
+from tests.unit.sdk.conftest import Clock
 
 NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)
 
@@ -35,7 +36,7 @@ def test_the_operator_understands_the_annotation(total: Any, told: float | None)
     assert total_progress == told
 
 
-async def test_the_agent_reads_the_count() -> None:
+async def test_the_agent_reads_the_count(clock: Clock) -> None:
     """The agent's own scraper, as the annotation tells it to."""
     with Progress(port=0) as progress:
         source, _ = annotated(progress)
@@ -44,6 +45,19 @@ async def test_the_agent_reads_the_count() -> None:
                 progress.step(steps)
                 look = await scraper.count("127.0.0.1", source)
                 assert look.value == progress._done
+
+
+async def test_the_agent_reads_the_part_of_the_step_under_way(clock: Clock) -> None:
+    """Of the instant at which it asks."""
+    with Progress(port=0) as progress:
+        source, _ = annotated(progress)
+        for _ in range(3):
+            clock.passes(5.0)
+            progress.step()
+        async with Scraper(SystemClock()) as scraper:
+            for share in (0.0, 0.25, 0.5, 0.75):
+                assert (await scraper.count("127.0.0.1", source)).value == 3 + share
+                clock.passes(1.25)
 
 
 async def test_the_agent_is_told_where_nothing_is() -> None:
@@ -58,6 +72,7 @@ async def test_the_agent_is_told_where_nothing_is() -> None:
             await scraper.count("127.0.0.1", source)
 
 
+@pytest.mark.usefixtures("clock")
 def test_steps_after_a_restart_are_counted_once() -> None:
     """A container that starts anew from its checkpoint counts from 0, and the agent adds what it sees from then on.
 

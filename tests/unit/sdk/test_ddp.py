@@ -24,7 +24,7 @@ from torch.utils.data import DataLoader
 from torch.utils.data.distributed import DistributedSampler
 
 from carbonzeus import Progress
-from tests.unit.sdk.asking import count_at
+from tests.unit.sdk.asking import count_at, tells
 
 PORT = int(os.environ["CARBONZEUS_PORT"])
 WORKERS = int(os.environ.get("WORKERS", "2"))
@@ -47,7 +47,7 @@ def train():
                     seen.append(count_at(PORT))
                 dist.barrier()
     if dist.get_rank() == 0:
-        assert seen == list(range(1, 33)), seen
+        assert tells(seen, range(1, 33)), seen
     dist.barrier()
     assert count_at(PORT) is None
     os.write(1, f"rank {dist.get_rank()} made {progress._done} and was served: {bool(seen)}\\n".encode())
@@ -159,7 +159,7 @@ def test_two_processes_of_the_hugging_face_trainer_count_as_one(tmp_path: Path) 
 import os
 import torch, transformers
 from carbonzeus.hf import CarbonzeusCallback
-from tests.unit.sdk.asking import count_at
+from tests.unit.sdk.asking import count_at, tells
 
 class Line(torch.nn.Module):
     def __init__(self):
@@ -182,7 +182,7 @@ callback = CarbonzeusCallback()
 trainer = transformers.Trainer(Line(), arguments, train_dataset=data, callbacks=[callback, Watcher()])
 trainer.train()
 rank = int(os.environ["RANK"])
-assert Watcher.seen == (list(range(1, 33)) if rank == 0 else []), Watcher.seen
+assert tells(Watcher.seen, range(1, 33) if rank == 0 else ()), Watcher.seen
 os.write(1, f"rank {{rank}} made {{callback._progress._done}} and was served: {{bool(Watcher.seen)}}\\n".encode())
 """
     expect(run(tmp_path, *torchrun(), script=script))
@@ -197,7 +197,7 @@ import torch
 import lightning.pytorch as pl
 from carbonzeus import Progress
 from carbonzeus.lightning import CarbonzeusCallback
-from tests.unit.sdk.asking import count_at
+from tests.unit.sdk.asking import count_at, tells
 
 class Line(pl.LightningModule):
     def __init__(self):
@@ -212,7 +212,7 @@ class Line(pl.LightningModule):
         return torch.optim.SGD(self.parameters(), lr=1e-6)
     def on_train_end(self):
         done = next(c for c in self.trainer.callbacks if isinstance(c, CarbonzeusCallback))._progress._done
-        assert self.seen == (list(range(32)) if self.global_rank == 0 else []), self.seen
+        assert tells(self.seen, range(32) if self.global_rank == 0 else ()), self.seen
         os.write(1, f"rank {{self.global_rank}} made {{done}} and was served: {{bool(self.seen)}}\\n".encode())
 
 if __name__ == "__main__":

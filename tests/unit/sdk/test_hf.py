@@ -12,7 +12,7 @@ transformers = pytest.importorskip("transformers", reason="transformers is not i
 
 from carbonzeus import Progress  # noqa: E402 - only where there is something to call back
 from carbonzeus.hf import CarbonzeusCallback  # noqa: E402
-from tests.unit.sdk.asking import count_at, free_port  # noqa: E402
+from tests.unit.sdk.asking import count_at, free_port, tells  # noqa: E402
 
 pytestmark = pytest.mark.filterwarnings("default")  # theirs
 
@@ -33,7 +33,7 @@ class Watcher(transformers.TrainerCallback):  # type: ignore[misc, name-defined]
 
     def __init__(self, port: int, fail_at: int | None = None) -> None:
         self.port, self.fail_at = port, fail_at
-        self.seen: list[int | None] = []
+        self.seen: list[float | None] = []
         self.annotations: list[str] = []
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
@@ -70,7 +70,7 @@ def test_optimizer_steps_are_counted(tmp_path: Path) -> None:
     one = trainer(tmp_path, watcher, CarbonzeusCallback(port=port))
     one.train()
     assert one.state.global_step == 12
-    assert watcher.seen == list(range(1, 13))
+    assert tells(watcher.seen, range(1, 13))
     assert watcher.annotations[0] == f"port={port},path=/metrics,metric=train_steps_total,total=12"
     assert count_at(port) is None
 
@@ -83,7 +83,7 @@ def test_what_the_checkpoint_has_is_not_counted_again(tmp_path: Path) -> None:
         trainer(tmp_path, Watcher(port, fail_at=7), callback).train()
     watcher = Watcher(port)
     trainer(tmp_path, watcher, callback).train(resume_from_checkpoint=True)
-    assert watcher.seen == list(range(1, 8))
+    assert tells(watcher.seen, range(1, 8))
     assert watcher.annotations[0].endswith(",total=7")
 
 
@@ -94,7 +94,7 @@ def test_a_failed_training_gives_way_to_the_next(tmp_path: Path) -> None:
         trainer(tmp_path / "a", Watcher(port, fail_at=2), CarbonzeusCallback(port=port)).train()
     watcher = Watcher(port)
     trainer(tmp_path / "b", watcher, CarbonzeusCallback(port=port)).train()
-    assert watcher.seen == list(range(1, 13))
+    assert tells(watcher.seen, range(1, 13))
 
 
 def test_a_callback_that_comes_late_is_no_harm(tmp_path: Path) -> None:

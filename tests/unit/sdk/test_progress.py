@@ -21,6 +21,7 @@ def warned(caplog: pytest.LogCaptureFixture) -> list[str]:
     return [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
 
 
+@pytest.mark.usefixtures("clock")
 def test_steps_are_counted_while_they_are_made() -> None:
     """From 0, one by one and several at a time."""
     with Progress(total_steps=10, port=0) as progress:
@@ -149,6 +150,7 @@ def test_it_can_be_switched_off(
     assert warned(caplog) == []
 
 
+@pytest.mark.usefixtures("clock")
 def test_the_last_one_started_is_served() -> None:
     """A training that was left behind by an exception does not keep the port from the next one."""
     port = free_port()
@@ -162,6 +164,7 @@ def test_the_last_one_started_is_served() -> None:
         assert count_at(port) == 1
 
 
+@pytest.mark.usefixtures("clock")
 def test_a_count_that_is_started_again_goes_on() -> None:
     """A counter that fell would count its steps twice."""
     progress = Progress(port=0)
@@ -173,6 +176,7 @@ def test_a_count_that_is_started_again_goes_on() -> None:
         assert count_at(port_of(progress)) == 4
 
 
+@pytest.mark.usefixtures("clock")
 @pytest.mark.parametrize("copied", [lambda progress: pickle.loads(pickle.dumps(progress)), copy.deepcopy])
 def test_a_copy_counts_for_itself(copied) -> None:
     """As in a worker of a data loader. It is served where it is started, and nowhere else."""
