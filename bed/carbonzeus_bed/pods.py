@@ -19,7 +19,11 @@ GPU_RESOURCE = "nvidia.com/gpu"
 JOB_LABEL = "training.kubeflow.org/job-name"
 PREFIX = "bed.carbonzeus.dev/"
 """Annotations of a pod template that say how the emulated training goes: `network`, `steps-per-second` (at the boards'
-default limit), `steps` (in all; without it, it trains for ever), `noise` (of its speed; the bed's where it says none), `metrics-port`."""
+default limit), `steps` (in all; without it, it trains for ever), `noise` (of its speed; the bed's where it says none), `metrics-port`,
+`counts` (one of `COUNTS`)."""
+WHOLE = "Whole"
+COUNTS = {WHOLE: 0, "Parts": 3}
+"""Decimals of the steps that its endpoint tells: none, or as many as the SDK tells of the step under way."""
 
 _RETRY_S = 0.5
 _WATCH_S = 300
@@ -50,6 +54,7 @@ class Pod:
     steps: int | None = None
     metrics_port: int = 9100
     noise: float | None = None
+    counts: str = WHOLE
 
     @property
     def full_name(self) -> str:
@@ -79,6 +84,9 @@ def parse(item: Object) -> Pod:
     network = annotations.get(f"{PREFIX}network", "a40-resnet50")
     if network not in CURVES:
         raise ValueError(f"pod {name}: {PREFIX}network is {network!r}, known are {', '.join(CURVES)}")
+    counts = annotations.get(f"{PREFIX}counts", WHOLE)
+    if counts not in COUNTS:
+        raise ValueError(f"pod {name}: {PREFIX}counts is {counts!r}, known are {', '.join(COUNTS)}")
     try:
         steps_per_second = float(annotations.get(f"{PREFIX}steps-per-second", "100"))
         steps = int(annotations[f"{PREFIX}steps"]) if f"{PREFIX}steps" in annotations else None
@@ -103,6 +111,7 @@ def parse(item: Object) -> Pod:
         steps=steps,
         metrics_port=metrics_port,
         noise=noise,
+        counts=counts,
     )
 
 

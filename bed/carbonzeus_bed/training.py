@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from aiohttp import web
 
-from carbonzeus_bed.pods import Pod
+from carbonzeus_bed.pods import COUNTS, WHOLE, Pod
 
 log = logging.getLogger(__name__)
 
@@ -60,12 +60,14 @@ class Training:
             del self.jobs[uid]
 
 
-def exposition(job: Job) -> str:
-    """The Prometheus text that a worker of `job` serves."""
+def exposition(job: Job, counts: str = WHOLE) -> str:
+    """The Prometheus text that a worker of `job` serves which counts so: one of `pods.COUNTS`. It is never ahead."""
+    decimals = COUNTS[counts]
+    done = int(job.steps * 10**decimals) / 10**decimals
     lines = [
         "# HELP train_steps_total Training steps done.",
         "# TYPE train_steps_total counter",
-        f"train_steps_total {int(job.steps)}",
+        f"train_steps_total {done:.{decimals}f}",
     ]
     if job.planned is not None:
         lines += [
@@ -110,7 +112,7 @@ class Endpoints:
             job = self._find(pod.job_uid)
             if request.path != "/metrics" or job is None:
                 return web.Response(status=404)
-            return web.Response(text=exposition(job), content_type="text/plain", charset="utf-8")
+            return web.Response(text=exposition(job, pod.counts), content_type="text/plain", charset="utf-8")
 
         runner = web.ServerRunner(web.Server(answer, access_log=None), shutdown_timeout=0.1)
         await runner.setup()

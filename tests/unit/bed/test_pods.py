@@ -57,6 +57,7 @@ def test_annotations_say_how_it_trains() -> None:
     """Network, speed, length and port."""
     found = parse(pod(network="a40-bert", steps_per_second="12.5", steps="4000", metrics_port="9200"))
     assert (found.network, found.steps_per_second, found.steps, found.metrics_port) == ("a40-bert", 12.5, 4000, 9200)
+    assert (parse(pod()).counts, parse(pod(counts="Parts")).counts) == ("Whole", "Parts")
 
 
 def test_pod_without_a_job_is_its_own() -> None:
@@ -75,7 +76,9 @@ def test_elastic_job_needs_its_least_workers() -> None:
     assert parse(elastic).workers == 1
 
 
-@pytest.mark.parametrize(("name", "value"), [("network", "vgg"), ("steps", "many"), ("metrics_port", "http")])
+@pytest.mark.parametrize(
+    ("name", "value"), [("network", "vgg"), ("counts", "Halves"), ("steps", "many"), ("metrics_port", "http")]
+)
 def test_bad_annotation_is_named(name: str, value: str) -> None:
     """The message says which pod and what is wrong."""
     with pytest.raises(ValueError, match=f"team/train-worker-0.*{value}"):
