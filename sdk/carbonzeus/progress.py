@@ -62,8 +62,8 @@ class Progress:
             steps = _whole(steps)
             if not steps:
                 return
-        done, end_ns, done_1, end_1_ns, done_2, end_2_ns, _, _ = self._marks
-        self._marks = (done + steps, perf_counter_ns(), done, end_ns, done_1, end_1_ns, done_2, end_2_ns)
+        done, end_ns, done_1, end_1_ns, _, _ = self._marks
+        self._marks = (done + steps, perf_counter_ns(), done, end_ns, done_1, end_1_ns)
 
     def start(self) -> Progress:
         """Serve the count from now on; where another one of this process is served, instead of that. Returns itself."""
