@@ -56,6 +56,7 @@ class Entry:
 
     closed: Closed
     progress: float | None = None
+    progress_grain: float | None = None
 
     def row(self) -> tuple[str, float, str]:
         """As it is stored: the record as it goes over the wire, without its number."""
@@ -70,6 +71,7 @@ class Entry:
             limit_watts=closed.limit_w,
             energy_millijoules=closed.energy_mj,
             progress=self.progress,
+            progress_grain=self.progress_grain,
             mean_sm_clock_mhz=closed.mean_sm_clock_mhz,
             mean_memory_clock_mhz=closed.mean_memory_clock_mhz,
             mean_utilization=closed.mean_utilization,

@@ -6,7 +6,7 @@ import asyncio
 import logging
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from carbonzeus_agent.builder import RecordBuilder
@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 BLINKS = 5
 """A hole of so many samples is still a blink."""
 SCRAPE_EVERY = 5
-"""Progress is looked at once in so many samples, and wherever a record ends."""
+"""Progress is looked at once in so many samples, and wherever a record ends; at each sample where a step takes longer."""
 FIRST_LOOKS = 5
 SHARP_S = 0.005
 """A first look that is less certain than this [s] is taken again, a few times."""
@@ -142,8 +142,8 @@ class Meter:
     def tick(self) -> None:
         """Once a sample: look at progress now and then, and call a long silence a Gap."""
         self._ticks += 1
-        if self._ticks % SCRAPE_EVERY == 0:
-            for uid, pod in self._pods.items():
+        for uid, pod in self._pods.items():
+            if self._ticks % SCRAPE_EVERY == 0 or self._lingers(pod):
                 self._scrape(uid, pod)
         usual = timedelta(seconds=self._settings.record_seconds)
         for track in self._tracks.values():
@@ -173,8 +173,8 @@ class Meter:
         for gpu, track in self._tracks.items():
             if final:
                 self._put(track, track.builder.finish())
-            self._entries += track.outbox.ready(boot_s)
-            unfinished[gpu] = track.outbox.unfinished(track.builder.unfinished())
+            self._entries += map(self._with_grain, track.outbox.ready(boot_s))
+            unfinished[gpu] = [self._with_grain(entry) for entry in track.outbox.unfinished(track.builder.unfinished())]
         entries = self._entries.copy()
         try:
             await self._ledger.commit(entries, unfinished)
@@ -235,6 +235,20 @@ class Meter:
         pod = self._pods.get(closed.owner.pod_uid or "")
         return pod.series if pod is not None and pod.first_gpu == closed.gpu else None
 
+    def _with_grain(self, entry: Entry) -> Entry:
+        """With how exact its progress is."""
+        series = self._series_of(entry.closed) if entry.progress is not None else None
+        if series is None:
+            return entry
+        return replace(entry, progress_grain=series.grain_over(entry.closed.start, entry.closed.end))
+
+    def _lingers(self, pod: _Pod) -> bool:
+        """Whether only looks at each sample tell when the counter moves; not before it is known that it moves quickly."""
+        step_s = pod.series.step_s
+        slow = step_s is None or step_s > self._settings.sample_seconds
+        idle = pod.scrape is None or pod.scrape.done()
+        return pod.series.begun and slow and idle and pod.failure is None
+
     def _scrape(self, uid: str, pod: _Pod) -> None:
         if pod.left_s is not None:
             return
@@ -260,6 +274,6 @@ class Meter:
             tries -= 1
             if not pod.series.begun and look.within_s > SHARP_S and tries > 0:
                 pod.again = True  # all is reckoned from the first look, and this one had to connect
-            elif pod.series.observe(look.at, look.value) and pod.first_gpu in self._tracks:
+            elif pod.series.observe(look.at, look.value, look.within_s) and pod.first_gpu in self._tracks:
                 # What came before the first look has no progress: it ends here.
                 self._tracks[pod.first_gpu].builder.cut(look.at)

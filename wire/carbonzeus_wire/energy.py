@@ -39,6 +39,9 @@ class EnergyRecord(Message):
     energy_millijoules: int = Field(ge=0)
     progress: float | None = Field(default=None, ge=0)
     """By how much the pod's progress counter rose; on the record of the pod's first GPU (by UUID) only."""
+    progress_grain: float | None = Field(default=None, ge=0)
+    """The width of what either end of `progress` may be off by, in the counter's unit (as if uniformly); None: not told, take
+    a whole one."""
     mean_sm_clock_mhz: float | None = Field(default=None, alias="meanSMClockMHz", ge=0)
     mean_memory_clock_mhz: float | None = Field(default=None, alias="meanMemoryClockMHz", ge=0)
     mean_utilization: float | None = Field(default=None, ge=0, le=1)

@@ -39,6 +39,7 @@ def write(path: Path, version: int) -> None:
         start, end = NOW + timedelta(minutes=k), NOW + timedelta(minutes=k + 1)
         body = {"gpuUUID": "GPU-1", "pod": "team/alice", "podUID": "uid-alice", "energyMillijoules": 1000 + k}
         body |= {"start": start.isoformat(), "end": end.isoformat(), "limitWatts": 300.0, "quality": "Counter"}
+        body |= {"progress": 12.5} if k else {}
         bodies.append((end.timestamp(), json.dumps(body)))
     with contextlib.closing(sqlite3.connect(path)) as connection, connection:
         connection.executescript(FIRST)
@@ -86,6 +87,7 @@ async def test_records_of_a_file_without_a_version_are_read(
     resumes = await ledger.open()
     found = await page(ledger)
     assert [(it.seq, it.energy_millijoules) for it in found.records] == [(1, 1000), (2, 1001), (3, 1002)]
+    assert [(it.progress, it.progress_grain) for it in found.records] == [(None, None), (12.5, None), (12.5, None)]
     assert found.ledger_id == "the-old-one"
     assert resumes["GPU-1"].upto == NOW + timedelta(minutes=3)
     assert version_of(path) == 1

@@ -36,16 +36,25 @@ PLAN = PodPlan(
 
 
 class FakeScraper:
-    """Counts up by 10 steps a second; None: it does not answer."""
+    """Counts up by 10 steps a second, in whole ones and each in its time if it is told so."""
 
     def __init__(self, clock: FakeClock) -> None:
         self.clock = clock
         self.answers = True
+        self.step_s: float | None = None
+        self.gate: asyncio.Event | None = None
+        """Answers come only once it is set."""
+        self.looks = 0
 
     async def count(self, pod_ip: str, source: ProgressSource) -> Look:
+        self.looks += 1
+        if self.gate is not None:
+            await self.gate.wait()
         if not self.answers:
             raise ScrapeFailed("silent")
-        return Look(self.clock.utc(), 7_000 + 10 * self.clock.boot_s(), 0.0)
+        boot_s = self.clock.boot_s()
+        steps = 10 * boot_s + 0.5 if self.step_s is None else (boot_s + 0.5) // self.step_s
+        return Look(self.clock.utc(), 7_000 + steps, 0.0)
 
 
 class Rig:
@@ -104,6 +113,78 @@ async def test_energy_and_progress_meet_in_the_record(rig: Rig) -> None:
     full = (await rig.records())[-2:]
     assert [it.energy_millijoules for it in full] == [2_000_000] * 2
     assert [it.progress for it in full] == pytest.approx([100, 100])
+
+
+async def test_long_steps_are_looked_at_each_sample(rig: Rig) -> None:
+    """Then a record of 10 s is known to a part of a step of 4 s, and tells to which."""
+    rig.scraper.step_s = 4.0
+    rig.meter.own(BOARD, ALICE)
+    rig.meter.follow([PLAN], Owners.of([("team/alice", "GPU-1")]))
+    await rig.seconds(20)
+    before = rig.scraper.looks
+    await rig.seconds(21)
+    assert rig.scraper.looks - before >= 21
+    await rig.meter.commit()
+    full = (await rig.records())[-2:]
+    assert [it.progress for it in full] == pytest.approx([2.5, 2.5])
+    assert [it.progress_grain for it in full] == pytest.approx([0.25, 0.25], abs=0.1)
+
+
+@pytest.mark.parametrize("step_s", [None, 0.3])
+async def test_quick_counters_are_looked_at_now_and_then(rig: Rig, step_s: float | None) -> None:
+    """As are those that tell parts of steps: looks in between tell nothing."""
+    rig.scraper.step_s = step_s
+    rig.meter.own(BOARD, ALICE)
+    rig.meter.follow([PLAN], Owners.of([("team/alice", "GPU-1")]))
+    await rig.seconds(20)
+    before = rig.scraper.looks
+    await rig.seconds(20)
+    assert rig.scraper.looks - before <= 20 / 5 + 2
+    await rig.meter.commit()
+    assert (await rig.records())[-1].progress_grain == (0 if step_s is None else 1)
+
+
+async def test_slow_answers_do_not_pile_up(rig: Rig) -> None:
+    """While one is on its way there is no second one, and after it one more at most."""
+    rig.scraper.step_s = 4.0
+    rig.meter.own(BOARD, ALICE)
+    rig.meter.follow([PLAN], Owners.of([("team/alice", "GPU-1")]))
+    await rig.seconds(20)
+    before, rig.scraper.gate = rig.scraper.looks, asyncio.Event()
+    await rig.seconds(30)
+    assert rig.scraper.looks == before + 1
+    rig.scraper.gate.set()
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert rig.scraper.looks <= before + 2
+
+
+async def test_silent_pod_is_not_asked_more_often(rig: Rig) -> None:
+    """However long its steps were while it answered."""
+    rig.scraper.step_s = 4.0
+    rig.meter.own(BOARD, ALICE)
+    rig.meter.follow([PLAN], Owners.of([("team/alice", "GPU-1")]))
+    await rig.seconds(20)
+    rig.scraper.answers = False
+    await rig.seconds(2)
+    before = rig.scraper.looks
+    await rig.seconds(20)
+    assert rig.scraper.looks - before <= 20 / 5 + 2
+
+
+async def test_unfinished_record_tells_its_grain(rig: Rig, make_rig: Callable[[], Rig]) -> None:
+    """Who comes after a killed agent finds the progress so far, and how exact it is."""
+    rig.scraper.step_s = 4.0
+    rig.meter.own(BOARD, ALICE)
+    rig.meter.follow([PLAN], Owners.of([("team/alice", "GPU-1")]))
+    await rig.seconds(36)
+    await rig.meter.commit()
+    closed = len(await rig.records())
+    successor = make_rig()
+    await successor.meter.open()
+    unfinished = (await successor.records())[closed:]
+    assert [it.progress for it in unfinished] == pytest.approx([6 / 4], abs=0.3)
+    assert [it.progress_grain for it in unfinished] == pytest.approx([0.25], abs=0.1)
 
 
 async def test_records_are_shorter_while_a_plan_asks_for_it(rig: Rig) -> None:
