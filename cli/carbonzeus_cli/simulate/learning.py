@@ -13,9 +13,9 @@ from carbonzeus_cli.simulate.feed import Feed
 from carbonzeus_cli.simulate.job import Job
 from carbonzeus_cli.simulate.loop import Progress
 from carbonzeus_cli.simulate.run import Trace
-from carbonzeus_cli.simulate.truth import Meter, Traits
+from carbonzeus_cli.simulate.truth import USUAL_RECORD_S, Meter, Traits
 from carbonzeus_operator.following import Course, follow
-from carbonzeus_operator.learning.course import learned_rules
+from carbonzeus_operator.learning.course import RECORD_S, learned_rules
 from carbonzeus_operator.plan import bound
 from carbonzeus_operator.plan.curve import Curve
 from carbonzeus_operator.plan.estimator import Learner
@@ -124,6 +124,8 @@ def learn(
         remaining_s = max(job.work_s - learner.work_s, 0.0) if job.known else job.rules.survival_s
         intensity = relative_intensity(feed.at(now).intervals, now)
         window = next_window(learner, means(learner, job.rules, job.slowdown, remaining_s, intensity))
+        # As operators have it: short records while something is measured, the usual ones while a plan is followed.
+        record_s = USUAL_RECORD_S if window is None and learner.known else RECORD_S
         if window is not None:
             windows.append(Taken(progress.elapsed_s, window))
             held, active = [(window.seconds, window.limit_w)], None
@@ -142,7 +144,7 @@ def learn(
             ]
         for seconds, limit_w in held:
             progress.add(seconds, job.curve.at(limit_w)[1], job.watts(limit_w), limit_w)
-            for seen in meter.held(seconds, limit_w):
+            for seen in meter.held(seconds, limit_w, record_s):
                 learner = learner.observe(seen)
             now += timedelta(seconds=seconds)
     trace = Trace(np.array(progress.edges_s), np.array(progress.r), np.array(progress.watts))

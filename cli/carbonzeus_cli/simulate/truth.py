@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from carbonzeus_operator.plan.curve import Curve
 from carbonzeus_operator.plan.estimator_windows import Observation
 
-RECORD_S = 60.0
+USUAL_RECORD_S = 300.0
 """A record ends at least so often."""
 
 
@@ -23,7 +23,9 @@ class Traits:
     wander: float = 0.001
     """By how much the job's own speed wanders in an hour, whatever its limit (a standard deviation of ln rate)."""
     steps_per_s: float = 5.0
-    """At the reference limit. Steps are counted whole."""
+    """At the reference limit."""
+    timed: bool = True
+    """Whether the count has the part of the step that is under way, as the SDK's has. Otherwise steps are counted whole."""
     counts: float = 1.0
     """What is counted goes with r to this power: above 1 it is something that bounds the throughput from below, a clock for one."""
     warm_up_s: float = 60.0
@@ -44,18 +46,18 @@ class Meter:
     at_s: float = 0.0
     _log_speed: float = 0.0
     _steps: float = 0.0
-    """Done so far; the counter shows whole ones."""
+    """Done so far."""
     _phase_s: float = field(init=False)
 
     def __post_init__(self) -> None:
         self._phase_s = self.rng.uniform(0.3, 1.0) * self.traits.evaluates_every_s
 
-    def held(self, seconds: float, limit_w: float) -> Iterator[Observation]:
-        """The records of the next seconds at a limit."""
+    def held(self, seconds: float, limit_w: float, record_s: float = USUAL_RECORD_S) -> Iterator[Observation]:
+        """The records of the next seconds at a limit, each of record_s at most."""
         end_s = self.at_s + seconds
         while self.at_s < end_s - 1e-6:
             begin_s = self.at_s
-            until_s = min(end_s, (begin_s // RECORD_S + 1) * RECORD_S)
+            until_s = min(end_s, (begin_s // record_s + 1) * record_s)
             yield self._record(begin_s, until_s, limit_w)
             self.at_s = until_s
 
@@ -67,9 +69,14 @@ class Meter:
         training_s = seconds - self._evaluating_s(begin_s, end_s)
         if begin_s < traits.warm_up_s:
             training_s -= 0.2 * (min(end_s, traits.warm_up_s) - begin_s)
-        before = math.floor(self._steps)
+        before = self._counted
         self._steps += traits.steps_per_s * r**traits.counts * math.exp(self._log_speed + noise) * max(training_s, 0.0)
-        return Observation(begin_s, seconds, limit_w, average_w, float(math.floor(self._steps) - before))
+        grain = 0.0 if traits.timed else 1.0
+        return Observation(begin_s, seconds, limit_w, average_w, self._counted - before, grain)
+
+    @property
+    def _counted(self) -> float:
+        return self._steps if self.traits.timed else float(math.floor(self._steps))
 
     def _evaluating_s(self, begin_s: float, end_s: float) -> float:
         """How much of [begin, end) the job evaluates."""

@@ -17,7 +17,7 @@ from carbonzeus_operator.world.snapshot import ActivePlan, Measured, Rules
 
 UNBOUND = 0.1
 """The slowdown that measuring is made for where the policy sets none."""
-RECORD_S = 60.0
+RECORD_S = 30.0
 """Windows are told as records of this length: long enough to tell a speed, short enough to tell a stall from it."""
 EDGE = timedelta(seconds=0.5)
 """A record that ends so shortly before a window's end is its last."""
@@ -54,11 +54,11 @@ def studied(
 
 
 def learned_rules(rules: Rules, learner: Learner, timelapse: float = 1.0) -> Rules:
-    """The rules for a learned curve: what it may be wrong by, and what of the grace plans may spend."""
+    """The rules for a learned curve: what it may be wrong by, as it says itself, and what of the grace plans may spend."""
     return replace(
         rules,
-        curve_error=max(rules.curve_error, learner.r_error),
-        grace_s=learned_grace_s(rules.grace_s, timelapse),
+        curve_error=learner.r_error,
+        grace_s=learned_grace_s(rules.grace_s, learner, timelapse),
     )
 
 

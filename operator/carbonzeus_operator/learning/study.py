@@ -166,14 +166,22 @@ class Study:
         after = replace(now, until=record.end, limit_w=limit_w)
         if seconds < LEAST_S:
             return after
-        steps = None
+        steps, grain = None, None
         if seconds > whole_s - LEAST_S and record.quality is not Quality.GAP and record.limit_watts is not None:
             if not self.subject.counts:
                 after = replace(after, pace=after.pace.seen(whole, self.subject.reference_limit_w))
             steps = record.progress if self.subject.counts else after.pace.steps(whole)
+            grain = record.progress_grain if self.subject.counts else 0.0
         if steps is not None and not self._settled(running, record.start):
             steps = None
-        seen = Observation(after.learner.elapsed_s, seconds * self.timelapse, limit_w, whole.average_w, steps or None)
+        seen = Observation(
+            after.learner.elapsed_s,
+            seconds * self.timelapse,
+            limit_w,
+            whole.average_w,
+            steps or None,
+            grain if grain is not None else 1.0,
+        )
         return replace(after, learner=after.learner.observe(seen), windows=after.windows + bool(steps))
 
     def passed(self, seconds: float, limit_w: float) -> Study:

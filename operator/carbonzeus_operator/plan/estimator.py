@@ -121,6 +121,11 @@ class Learner:
         return self.belief.prior
 
     @property
+    def grain(self) -> float:
+        """Of the last window with steps [steps]; a whole one before there was any."""
+        return self.memory.last.grain if self.memory.last is not None else 1.0
+
+    @property
     def elapsed_s(self) -> float:
         """Up to when it was told."""
         return self.last.begin_s + self.last.seconds if self.last is not None else 0.0
@@ -268,6 +273,11 @@ class Learner:
     def work_s(self) -> float:
         """The work done so far at least [s at the reference limit]. It may rise when more is known of time long past."""
         return self.banked_s + self._worked_s(self.held_s)
+
+    @property
+    def doubt_s(self) -> float:
+        """What is taken off for doubt from the work since the job last changed [s at the reference limit]."""
+        return counting.doubt_s(self.belief, counting.at_levels(self.prior, self.held_s), self._measured)
 
     def _worked_s(self, held_s: Mapping[float, float]) -> float:
         return counting.worked_s(self.belief, counting.at_levels(self.prior, held_s), self._measured)

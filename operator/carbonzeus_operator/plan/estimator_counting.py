@@ -20,7 +20,7 @@ from carbonzeus_operator.plan.prior import STEEPEST, Prior
 
 Floats = NDArray[np.float64]
 
-CURIOSITY = 2.0
+CURIOSITY = 1.0
 """A level is planned with as if it were faster by so many standard deviations of what is unknown of it alone: or nobody would find out."""
 MOST_CURIOUS = 0.003
 """But by no more than this: until the next measurement the plan relies on it."""
@@ -64,9 +64,14 @@ def worked_s(belief: Belief, seconds: Floats, measured: NDArray[np.bool_]) -> fl
     least = lowest(belief, measured)
     sure = np.append(True, measured)
     work = seconds * np.where(sure, np.minimum(np.append(1.0, belief.r), 1.0), least)
-    doubted = (work * sure)[1:]
-    deviation = math.sqrt(max(float(doubted @ belief.covariance[1:, 1:] @ doubted), 0.0))
-    return max(float(work.sum()) - CONFIDENCE * deviation, float(seconds @ least))
+    return max(float(work.sum()) - doubt_s(belief, seconds, measured), float(seconds @ least))
+
+
+def doubt_s(belief: Belief, seconds: Floats, measured: NDArray[np.bool_]) -> float:
+    """By how much the work of so much time may be less than is likeliest [s at the reference limit]; `worked_s` has it off already."""
+    work = (seconds[1:] * np.minimum(belief.r, 1.0))[measured]
+    covariance = belief.covariance[1:, 1:][np.ix_(measured, measured)]
+    return CONFIDENCE * math.sqrt(max(float(work @ covariance @ work), 0.0))
 
 
 def next_second_r(belief: Belief, likeliest: Floats, seconds: Floats) -> Floats:

@@ -29,7 +29,7 @@ class Verdict(Enum):
 def verdict(seen: Observation, belief: Belief, noise: Noise, measured: Callable[[float], bool]) -> Verdict:
     """measured: whether what is believed of a level [W] comes from windows. The reference limit was measured."""
     prior, limit_w = belief.prior, seen.limit_w
-    variance = noise.variance(seen.seconds, seen.steps or 1.0)
+    variance = noise.variance(seen.seconds, seen.steps or 1.0, seen.grain)
     off = belief.surprise(limit_w, log_rate(seen), variance)
     below_reference = limit_w < prior.reference_limit_w
     faster = log_rate(seen) - float(belief.mean[0])

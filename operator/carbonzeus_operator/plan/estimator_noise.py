@@ -35,7 +35,7 @@ FLOOR = -30.0
 FINER = 5
 """So many steps are read between two values of the grid."""
 _GRAIN = 1 / 12
-"""A counter is cut off somewhere between two steps, at each end (a variance)."""
+"""A counter is cut off somewhere within its grain, at each end (a variance)."""
 
 
 class _Grid:
@@ -95,18 +95,24 @@ class Noise:
         object.__setattr__(self, "one_second", _NOISE.effective(share.sum(axis=1)))
         object.__setattr__(self, "wander", _WANDER.effective(share.sum(axis=0)))
 
-    def variance(self, seconds: float, steps: float) -> float:
-        """Of ln rate, of a window of so many seconds in which the counter rose by so many steps, cut off at both ends."""
-        return self.one_second**2 / seconds + 2 * _GRAIN / steps**2
+    def variance(self, seconds: float, steps: float, grain: float) -> float:
+        """Of ln rate, of a window of so many seconds in which the counter rose by so many steps, known to a grain at both ends."""
+        return self.one_second**2 / seconds + 2 * _GRAIN * (grain / steps) ** 2
+
+    def needed_s(self, deviation: float, rate: float, grain: float) -> float:
+        """How long a window has to be [s] for ln rate to be known to a standard deviation. rate [steps/s], grain [steps]."""
+        by_noise, by_grain = self.one_second**2, 2 * _GRAIN * (grain / rate) ** 2
+        return (by_noise + math.sqrt(by_noise**2 + 4 * deviation**2 * by_grain)) / (2 * deviation**2)
 
     def told(self, one: Stretch, other: Stretch) -> Noise:
         """After two stretches at the same limit, the earlier one first."""
         apart_s = max(other.begin_s - one.end_s, 0.0) + (one.seconds + other.seconds) / 3
-        cuts = (1 / one.steps**2, 1 / other.steps**2)
-        shared = (1 / one.steps + 1 / other.steps) ** 2 if other.begin_s - one.end_s < 1e-6 else sum(cuts)
+        cut, next_cut = one.grain / one.steps, other.grain / other.steps
+        cuts = cut**2 + next_cut**2
+        shared = (cut + next_cut) ** 2 if other.begin_s - one.end_s < 1e-6 else cuts
         variance = (
             np.add.outer(NOISES**2 * (1 / one.seconds + 1 / other.seconds), WANDERS**2 * apart_s / 3600)
-            + _GRAIN * (sum(cuts) + shared)
+            + _GRAIN * (cuts + shared)
         )  # fmt: skip
         square = (other.log_rate - one.log_rate) ** 2
         fits = (1 - STALLS) * np.exp(-square / variance / 2) / np.sqrt(variance)

@@ -17,6 +17,8 @@ class Stretch:
     seconds: float
     limit_w: float
     steps: float
+    grain: float = 1.0
+    """The width [steps] of what they may be off by at either end."""
     windows: int = 1
 
     @property
@@ -37,6 +39,7 @@ class Stretch:
             self,
             seconds=self.seconds + later.seconds,
             steps=self.steps + later.steps,
+            grain=max(self.grain, later.grain),
             windows=self.windows + later.windows,
         )
 

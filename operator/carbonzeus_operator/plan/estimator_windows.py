@@ -30,6 +30,8 @@ class Observation:
     """Of one GPU."""
     steps: float | None
     """By how much the progress rose; None: not known. 0: it stood still, and teaches nothing."""
+    grain: float = 1.0
+    """The width [steps] of what `steps` may be off by at either end: 1 where whole steps are counted and nobody knows when they end."""
 
 
 def log_rate(seen: Observation) -> float:
@@ -41,7 +43,7 @@ def log_rate(seen: Observation) -> float:
 def stretch_of(seen: Observation) -> Stretch:
     """Of a window with progress."""
     assert seen.steps is not None
-    return Stretch(seen.begin_s, seen.seconds, seen.limit_w, seen.steps)
+    return Stretch(seen.begin_s, seen.seconds, seen.limit_w, seen.steps, seen.grain)
 
 
 def trusted_windows(windows: tuple[Observation, ...], noise: Noise | None = None) -> tuple[Observation, ...]:
@@ -60,7 +62,7 @@ def trusted_windows(windows: tuple[Observation, ...], noise: Noise | None = None
         fastest = sorted(windows, key=log_rate)[-2:]
         noise = Noise().told(*map(stretch_of, sorted(fastest, key=lambda seen: seen.begin_s)))
     agree = [
-        max(rates) - rate <= STRANGE * math.sqrt(2 * noise.variance(seen.seconds, seen.steps or 1.0))
+        max(rates) - rate <= STRANGE * math.sqrt(2 * noise.variance(seen.seconds, seen.steps or 1.0, seen.grain))
         for seen, rate in zip(windows, rates, strict=True)
     ]
     # What makes a window slower may reach into its neighbours.
@@ -74,7 +76,7 @@ def trusted_windows(windows: tuple[Observation, ...], noise: Noise | None = None
 
 def check(seen: Observation, told_s: float) -> None:
     """InvalidSpec for a window that cannot be, or lies before what was told already."""
-    numbers = (seen.begin_s, seen.seconds, seen.limit_w, seen.average_w, seen.steps or 0.0)
+    numbers = (seen.begin_s, seen.seconds, seen.limit_w, seen.average_w, seen.steps or 0.0, seen.grain)
     if not all(map(math.isfinite, numbers)) or seen.seconds <= 0 or seen.limit_w <= 0 or min(numbers) < 0:
         raise InvalidSpec(f"a window that cannot be: {seen}", reason="InvalidObservation")
     if seen.begin_s < told_s - 1e-6:

@@ -26,7 +26,7 @@ from carbonzeus_operator.plan.estimator import CONFIDENCE, USABLE, WARM_UP_S, Le
 from carbonzeus_operator.plan.mixed import Group
 from carbonzeus_operator.plan.schedule import Plan, PlanStep, SlowdownKnob, reference_plan
 
-SHORTEST_S = 60.0
+SHORTEST_S = 30.0
 """A window is no shorter, unless the credit allows no more."""
 BRIEFEST_S = 20.0
 """Where the credit does not allow this, nothing is measured."""
@@ -34,7 +34,7 @@ PRECISION = 1 / 12
 """A level is measured until r is known to this share of the slowdown, or of how far it lies below the floor (a standard deviation)."""
 LONGEST_S = 600.0
 """Then it is looked at again."""
-FIRST_REFERENCE_S = 240.0
+FIRST_REFERENCE_S = 120.0
 """The reference limit is measured at least so long before anything else."""
 NEXT_REFERENCE_S = 120.0
 """And in the next run of a workload."""
@@ -48,7 +48,7 @@ PATIENCE_S = 1800.0
 """Between two windows at the reference limit that only make the curve more certain."""
 CHEAPEST = 0.1
 """A second at the reference limit is never taken to cost less than this share of the slowdown."""
-WORTH = 0.35
+WORTH = 0.2
 """Of the credit that a better curve gives, so much is spent before the job ends."""
 AROUND = 0.01
 """So far from the floor [r] credit is spent, or missed."""
@@ -56,8 +56,12 @@ DIRTIER = 1.1
 """Credit is spent in hours that are so much dirtier than the mean."""
 LEAST_CREDIT = 0.02
 """A second of credit is worth at least this share of the energy for a second of work."""
-RESERVE_S = 10.0
-"""So much of the grace is never spent on what was learned: three deviations are many, and not all. In 4,000 random pairs of runs the worst was 7 s off."""
+RESERVE_S = 2.0
+"""What may be wrong [s of work] beside what is doubted, in any job,"""
+RESERVE_PER_NOISE_S = 2000.0
+"""more for each unit of noise (of ln rate, in a window of a minute), since it may be taken for smaller than it is: 10 s at 0.5 %,"""
+RESERVE_GRAINS = 4.0
+"""and so many times what the counter's grain takes: it moves by fits and starts."""
 SPREAD = 2.0
 """How much dirtier the dirtiest hours are than the mean: so much less may a lower limit save for each second of delay."""
 
@@ -102,9 +106,16 @@ class Means:
         return 1 / (1 + self.slowdown)
 
 
-def learned_grace_s(grace_s: float, timelapse: float = 1.0) -> float:
-    """What plans of a learned job may spend of the grace [s of work]. timelapse: seconds of training for each that passes."""
-    return max(grace_s - RESERVE_S / timelapse, grace_s / 2)
+def learned_grace_s(grace_s: float, learner: Learner, timelapse: float = 1.0) -> float:
+    """What plans of a learned job may spend of the grace [s of work]. timelapse: seconds of training for each that passes.
+
+    The rest is kept in reserve. It has nothing to do with the doubt that is taken off the work, so both add up as squares do.
+    """
+    grain_s = learner.grain / math.exp(float(learner.belief.mean[0])) if learner.known else 0.0
+    noise = learner.noise.one_second / math.sqrt(60.0)
+    reserve_s = RESERVE_S + RESERVE_PER_NOISE_S * noise + RESERVE_GRAINS * grain_s
+    beyond_s = math.hypot(reserve_s, learner.doubt_s) - learner.doubt_s
+    return max(grace_s - beyond_s / timelapse, grace_s / 2)
 
 
 def relative_intensity(forecast: Sequence[Interval], now: datetime) -> float:
@@ -192,8 +203,9 @@ def _afforded(learner: Learner, means: Means, index: int) -> Window | None:
     limit_w = learner.prior.limits_w[index]
     # Near the floor a level is used most of the time, and has to be known well; far below a little.
     wanted = PRECISION * max(means.slowdown, means.floor_r - math.exp(float(learner.belief.mean[1 + index])))
-    noise = learner.noise.one_second
-    needed_s = min(max(noise**2 / min(wanted, USABLE / CONFIDENCE / 1.5) ** 2, SHORTEST_S), LONGEST_S)
+    rate = math.exp(float(learner.belief.mean[0]))
+    needed_s = learner.noise.needed_s(min(wanted, USABLE / CONFIDENCE / 1.5), rate, learner.grain)
+    needed_s = min(max(needed_s, SHORTEST_S), LONGEST_S)
     costs = max(means.floor_r - learner.lowest_r[limit_w], 0.0)
     affordable_s = means.credit_s / costs if costs > 0 else math.inf
     seconds = math.floor(min(needed_s, affordable_s))
@@ -215,7 +227,7 @@ def _refinement(learner: Learner, means: Means) -> Window | None:
     expected, rate = belief.expected(reference_w)[0], math.exp(float(belief.mean[0]))
     best, most_s = None, 0.0
     for seconds in REFINING_S:
-        after = belief.told(reference_w, expected, learner.noise.variance(seconds, rate * seconds))
+        after = belief.told(reference_w, expected, learner.noise.variance(seconds, rate * seconds, learner.grain))
         before_r, after_r = (
             math.sqrt(max(float(work @ each.covariance[1:, 1:] @ work), 0.0)) for each in (belief, after)
         )

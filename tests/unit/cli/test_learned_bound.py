@@ -50,6 +50,7 @@ traits = st.builds(
     noise=st.sampled_from([0.0, 0.0003, 0.001, 0.005, 0.02]),
     wander=st.sampled_from([0.0, 0.0003, 0.001]),
     steps_per_s=st.sampled_from([0.5, 5.0, 100.0]),
+    timed=st.booleans(),
     warm_up_s=st.sampled_from([0.0, 60.0, 120.0]),
     evaluates_every_s=st.sampled_from([900.0, 3600.0]),
     evaluates_s=st.sampled_from([0.0, 60.0, 240.0]),
