@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Executor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from itertools import product
 
@@ -23,11 +23,13 @@ from carbonzeus_operator.plan.estimator import Learner
 from carbonzeus_operator.plan.prior import Prior
 from carbonzeus_operator.world.snapshot import Rules
 
-GRID, HOURS, SLOWDOWN, STARTS = "2021 CISO", 24.0, 0.03, 2
+GRID, HOURS, SLOWDOWN, STARTS = "2021 CISO", 24.0, 0.03, 4
 RULES = Rules(replan=timedelta(minutes=15), checked=Rules().replan)
-USUAL = Traits(noise=0.0005, wander=0.0003)
-NOISES = {0.0001: 0.0001, 0.0005: 0.0003, 0.002: 0.001, 0.01: 0.001}
+NOISES = {0.0001: 0.0001, 0.0002: 0.0002, 0.0005: 0.0003, 0.002: 0.001, 0.01: 0.001}
 """Noise of a window of a minute, and by how much the job's own speed wanders in an hour."""
+QUIET, USUAL = 0.0001, 0.0005
+PACES = (50.0, 5.0, 0.5)
+"""Steps a second, where they are counted whole."""
 CLOCKS = (1.0, 1.5, 2.0, 3.0)
 """A clock that goes with r to this power."""
 
@@ -38,7 +40,7 @@ class Cell:
 
     gpu: str
     network: str
-    traits: Traits = USUAL
+    traits: Traits
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,19 +91,31 @@ def run(cell: Cell) -> Outcome:
 
 def by_noise(pool: Executor) -> Mapping[float, Sequence[Outcome]]:
     """All curves at each noise."""
-    cells = [
-        Cell(gpu, network, Traits(noise=noise, wander=wander))
-        for (noise, wander), (gpu, network) in product(NOISES.items(), networks())
-    ]
+    cells = [Cell(gpu, network, traits_at(noise)) for noise, (gpu, network) in product(NOISES, networks())]
     outcomes = list(pool.map(run, cells))
     return {noise: [each for each in outcomes if each.cell.traits.noise == noise] for noise in NOISES}
+
+
+def traits_at(noise: float) -> Traits:
+    """Of a job that is so noisy, and counts as the SDK does."""
+    return Traits(noise=noise, wander=NOISES[noise])
+
+
+def by_whole_steps(pool: Executor) -> Mapping[float, Sequence[Outcome]]:
+    """All curves where whole steps are counted and nobody knows when they end, at each pace [steps/s]."""
+    cells = [
+        Cell(gpu, network, replace(traits_at(USUAL), steps_per_s=pace, timed=False))
+        for pace, (gpu, network) in product(PACES, networks())
+    ]
+    outcomes = list(pool.map(run, cells))
+    return {pace: [each for each in outcomes if each.cell.traits.steps_per_s == pace] for pace in PACES}
 
 
 def without_progress(pool: Executor) -> Mapping[float, Sequence[Outcome]]:
     """All curves where only a clock is measured, at each power of r that it may go with."""
     # A clock is read off, many times a second: hardly any noise, and no stalls, since it is read under load.
     cells = [
-        Cell(gpu, network, Traits(noise=0.0002, wander=0.0, steps_per_s=1000.0, counts=power, evaluates_s=0.0))
+        Cell(gpu, network, Traits(noise=0.0002, wander=0.0, counts=power, evaluates_s=0.0))
         for power, (gpu, network) in product(CLOCKS, networks())
     ]
     outcomes = list(pool.map(run, cells))

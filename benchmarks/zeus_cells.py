@@ -35,7 +35,7 @@ class Cell:
     """How much quicker than the job the clock on the wall sees it."""
 
 
-CELLS = (Cell(20.0, 2.0, 20.0, 1.0), Cell(1.0, 2.0, 20.0, 10.0), Cell(0.2, 4.0, 60.0, 30.0))
+CELLS = (Cell(20.0, 2.0, 20.0, 1.0), Cell(1.0, 2.0, 20.0, 10.0), Cell(0.2, 2.0, 20.0, 30.0))
 """Zeus's windows are of 40 steps: at a slow pace they take long enough to be read at a quicker clock as well."""
 
 
@@ -73,9 +73,10 @@ class ByUs:
     """A run of ours."""
 
     outcome: Outcome
-    descent: Cost
-    """Of the windows until the last new limit was known."""
+    refining: Cost
+    """Of the windows at the reference limit after the last new limit was known."""
     settled_s: float
+    """When the last new limit was known."""
     known_w: tuple[float, ...]
     first_saved_s: float
     """When the limit was first below the reference limit."""
@@ -180,10 +181,10 @@ def ours(cell: Cell, folder: Path, lib_dir: Path, grace_s: float) -> ByUs:
     lead_s = trail.moment_s(job.began_ns)
     top_w = physics.PRODUCTS[PRODUCT].default_w
     end_s = cell.hours * 3600
-    measured = zeus_account.within(zeus_ours.profiled(job.windows), lead_s, end_s)
+    measured = zeus_account.within(zeus_ours.profiled(job.windows, job.settled_s, top_w), lead_s, end_s)
+    later = zeus_account.within(zeus_ours.refined(job.windows, job.settled_s, top_w), lead_s, end_s)
     slowed = zeus_account.within(zeus_ours.below(job.windows, top_w), lead_s, end_s)
     unwanted = zeus_account.within(zeus_ours.below(job.windows, min(job.chosen_w, top_w)), lead_s, end_s)
-    settled_s = job.settled_s + lead_s
     profiling = zeus_account.total(trail, measured)
     first = next((it.at.timestamp() for it in truth.switches(uuid=gpu) if it.to_w < top_w), None)
     return ByUs(
@@ -196,8 +197,8 @@ def ours(cell: Cell, folder: Path, lib_dir: Path, grace_s: float) -> ByUs:
             beyond_s=zeus_account.beyond_s(trail, SLOWDOWN, grace_s),
             whole=zeus_account.spent(trail, 0.0, end_s),
         ),
-        descent=zeus_account.total(trail, [each for each in measured if each[1] <= settled_s + 1e-6]),
-        settled_s=settled_s,
+        refining=zeus_account.total(trail, later),
+        settled_s=job.settled_s + lead_s,
         known_w=job.learner.known,
         first_saved_s=trail.moment_s(round(first * 1e9)) if first is not None else end_s,
     )

@@ -19,7 +19,7 @@ from carbonzeus_bed.agentprocess import AgentProcess, free_ports
 from carbonzeus_cli.simulate.learning import means
 from carbonzeus_operator.following import Course, follow
 from carbonzeus_operator.grid.series import Factor, Interval, Series, Signal
-from carbonzeus_operator.learning.course import learned_rules
+from carbonzeus_operator.learning.course import RECORD_S, learned_rules
 from carbonzeus_operator.plan.curve import Curve
 from carbonzeus_operator.plan.estimator import Learner
 from carbonzeus_operator.plan.estimator_windows import Observation
@@ -31,10 +31,12 @@ from carbonzeus_operator.world.snapshot import Measured, Rules
 from carbonzeus_wire import EnergyPage, EnergyRecord, Quality
 
 POD = "worker"
-RECORD_S = 60.0
-"""Of the job: a record ends at least so often."""
+USUAL_RECORD_S = 300.0
+"""Of the job: a record ends at least so often, and more often while something is measured, as operators have it."""
 EDGE_S = 0.5
 """Of the job: a window that was told of up to so shortly before its end is over."""
+SHORTEST_RECORD_S = 0.1
+"""Of the wall: an agent makes no shorter ones."""
 LEASE_S = 900.0
 POLL_S = 0.03
 LATE_S = 10.0
@@ -85,12 +87,12 @@ class Ours:
             if window is not None:
                 known = len(self.learner.known)
                 if window.limit_w == self._reference_w:
-                    # Nothing ends its last record but the minute.
-                    self._push()
+                    # Nothing ends its last record but the clock.
+                    self._push(record_s=RECORD_S)
                     self._wait_until_told(self.learner.elapsed_s + window.seconds - EDGE_S)
                 else:
                     end_s = begin_s + window.seconds
-                    self._push((begin_s, window.limit_w), (end_s, self._reference_w))
+                    self._push((begin_s, window.limit_w), (end_s, self._reference_w), record_s=RECORD_S)
                     self._wait_until_told(end_s - EDGE_S)
                 now_s = self._now_s()
                 self.windows.append(Held(begin_s, now_s, window))
@@ -136,7 +138,7 @@ class Ours:
         """The job's own calendar: it begins at some midnight."""
         return datetime(2026, 1, 1, tzinfo=UTC) + timedelta(seconds=job_s)
 
-    def _push(self, *steps: tuple[float, float]) -> None:
+    def _push(self, *steps: tuple[float, float], record_s: float | None = None) -> None:
         plan = self.agent.plan(POD, podIP="127.0.0.1", progress={"port": self.port, "metric": "train_steps_total"})
         # Two moments of the job may be one microsecond on the wall.
         walls = {round(self.began_ns / 1e3 + at_s / self.stage.speed * 1e6): limit_w for at_s, limit_w in steps}
@@ -144,12 +146,14 @@ class Ours:
             {"at": (datetime.fromtimestamp(0, UTC) + timedelta(microseconds=at_us)).isoformat(), "limitWatts": limit_w}
             for at_us, limit_w in sorted(walls.items())
         ]
+        if record_s is not None or not self.learner.known:
+            plan["recordSeconds"] = max((record_s or RECORD_S) / self.stage.speed, SHORTEST_RECORD_S)
         self.agent.push(plan, lease_s=LEASE_S)
 
     def _wait_until_told(self, job_s: float) -> None:
         """Learn from the records as they close, until they reach a moment of the job. RuntimeError where they stay away."""
         due_s = max(job_s - self._now_s(), 0.0) / self.stage.speed if self.began_ns else 0.0
-        give_up = time.monotonic() + due_s + RECORD_S / self.stage.speed + LATE_S
+        give_up = time.monotonic() + due_s + USUAL_RECORD_S / self.stage.speed + LATE_S
         while not self.began_ns or self.learner.elapsed_s < max(job_s, 1e-6):
             if time.monotonic() > give_up:
                 raise RuntimeError(
@@ -181,13 +185,30 @@ class Ours:
                 limit_w=record.limit_watts,
                 average_w=record.energy_millijoules / 1000 / seconds,
                 steps=record.progress if record.quality is not Quality.GAP else None,
+                grain=record.progress_grain if record.progress_grain is not None else 1.0,
             )
         )
 
 
-def profiled(windows: list[Held]) -> list[tuple[float, float]]:
-    """When it measured (begin, end): all windows but the warm-up, in which no job is slowed by anybody."""
-    return [(held.begin_s, held.end_s) for held in windows if held.window.why is not Why.WARM_UP]
+def profiled(windows: list[Held], settled_s: float, reference_w: float) -> list[tuple[float, float]]:
+    """When it profiled (begin, end): all windows until the last new limit was known, and later ones below the reference limit.
+
+    But for the warm-up, in which no job is slowed by anybody.
+    """
+    return [
+        (held.begin_s, held.end_s)
+        for held in windows
+        if held.window.why is not Why.WARM_UP and (held.begin_s < settled_s or held.window.limit_w < reference_w)
+    ]
+
+
+def refined(windows: list[Held], settled_s: float, reference_w: float) -> list[tuple[float, float]]:
+    """When it held the reference limit later on, to make the curve surer."""
+    return [
+        (held.begin_s, held.end_s)
+        for held in windows
+        if held.begin_s >= settled_s and held.window.limit_w >= reference_w and held.window.why is not Why.WARM_UP
+    ]
 
 
 def below(windows: list[Held], limit_w: float) -> list[tuple[float, float]]:
@@ -203,12 +224,13 @@ def start(folder: Path, lib_dir: Path, product: str, network: str, pace: float, 
         lib_dir,
         folder / "agent.log",
         CARBONZEUS_SAMPLE_SECONDS=str(max(1 / speed, 0.02)),
-        CARBONZEUS_RECORD_SECONDS=str(max(RECORD_S / speed, 1.0)),
+        CARBONZEUS_RECORD_SECONDS=str(max(USUAL_RECORD_S / speed, 1.0)),
         CARBONZEUS_REQUESTS_PER_SECOND="1000",
     )
     (port,) = free_ports(1)
     agent.start()
-    stage.pods(stage.pod(POD, network=network, steps_per_second=pace * speed, metrics_port=port))
+    # Counted as our SDK counts: with the part of the step that is under way.
+    stage.pods(stage.pod(POD, network=network, steps_per_second=pace * speed, metrics_port=port, counts="Parts"))
     board = stage.node.gpu(0)
     reference_w = board.limit_mw / 1000
     rules = Rules(replan=timedelta(minutes=15), checked=Rules().replan)

@@ -15,7 +15,6 @@ from carbonzeus_operator.errors import InvalidSpec
 from carbonzeus_operator.following import is_urgent, pushed_steps
 from carbonzeus_operator.learning import course as learned
 from carbonzeus_operator.learning.collector import Collector, Whole, overlap_s
-from carbonzeus_operator.learning.course import RECORD_S
 from carbonzeus_operator.learning.study import LEAST_S as ROUNDING_S
 from carbonzeus_operator.learning.study import SILENT, Span, ran_s
 from carbonzeus_operator.plan.curve import Curve
@@ -29,6 +28,8 @@ from carbonzeus_wire import EnergyRecord, Quality, Step
 
 STRAGGLERS = "StragglersWatched"
 """The type of the condition; it stays on a report that ever told of workers that wait."""
+WATCHED_RECORD_S = 60.0
+"""Of training: records of a job of which somebody waits."""
 LATE = timedelta(seconds=6)
 """An agent lets a record wait so long for the progress that belongs to it."""
 
@@ -153,7 +154,7 @@ def kept_back(needs: Mapping[str, Need], rules: Rules) -> Rules:
 def record_seconds(needs: Mapping[str, Need], curves: Curves, active: ActivePlan, rules: Rules) -> float | None:
     """How long the records of the job's GPUs should be while it is measured, or somebody waits; None: as they usually are."""
     if needs:
-        return RECORD_S / rules.timelapse
+        return WATCHED_RECORD_S / rules.timelapse
     return learned.record_seconds(active, curves.study) if curves.study is not None else None
 
 
@@ -229,7 +230,7 @@ def _as_planned(record: EnergyRecord, product: str, timeline: Sequence[PlanStep]
 
 def _unseen_s(rules: Rules) -> float:
     """Until a record has told of a worker that recovered, and new limits hold [s]."""
-    return (timedelta(seconds=RECORD_S / rules.timelapse) + LATE + rules.round + rules.switch_lead).total_seconds()
+    return (timedelta(seconds=WATCHED_RECORD_S / rules.timelapse) + LATE + rules.round + rules.switch_lead).total_seconds()
 
 
 def _is_watched(view: JobView, terms: Terms) -> bool:

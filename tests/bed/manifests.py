@@ -70,10 +70,11 @@ def job(
     progress: bool = True,
     steps_per_second: float = STEPS_PER_SECOND,
     noise: float | None = None,
+    counts: str | None = None,
 ) -> Object:
     """A PyTorchJob that trains for so long at its reference limit. `workers` above 1 run on nodes of their own, unless they need not be `spread`.
 
-    Without `progress` it says nothing of its steps. noise: of its speed, relative; None: as the bed has it.
+    Without `progress` it says nothing of its steps. noise: of its speed, relative; None: as the bed has it. counts: "Parts": of steps, too, as the SDK does.
     """
     asked = {"carbonzeus.dev/policy": policy, "carbonzeus.dev/profile": profile if policy else None}
     if policy is not None and progress:
@@ -90,6 +91,8 @@ def job(
     training = {f"{PREFIX}steps-per-second": f"{speed:g}", f"{PREFIX}steps": f"{round(speed * seconds)}"}
     if noise is not None:
         training[f"{PREFIX}noise"] = f"{noise:g}"
+    if counts is not None:
+        training[f"{PREFIX}counts"] = counts
     template = {"metadata": {"annotations": training}, "spec": spec}
     replicas = {"Master": 1, "Worker": workers - 1}
     given = {key: value for key, value in asked.items() if value is not None} | dict(annotations or {})

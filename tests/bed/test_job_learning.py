@@ -22,7 +22,7 @@ TIMELAPSE = 10.0
 GRACE_S, SLOWDOWN = 60.0, 0.03
 QUARTER_S = 900.0
 DAY_S = 86_400.0
-
+FIRST = ("counts", "slow", "silent")
 
 SETTINGS: dict[str, Any] = {
     "learningTimelapse": TIMELAPSE,
@@ -34,6 +34,13 @@ SETTINGS: dict[str, Any] = {
     "switchLeadSeconds": 0.3,
 }
 TRAINING: dict[str, Any] = {"profile": None, "steps_per_second": 5000.0, "noise": 0.0003}
+SLOW: dict[str, Any] = {
+    **TRAINING,
+    "steps_per_second": 0.2 * TIMELAPSE,
+    "counts": "Parts",
+    "annotations": {"carbonzeus.dev/workload": "slow"},
+}
+"""Five seconds of training a step, counted as the SDK does."""
 TRUTH = CURVES["a40-resnet50"]
 
 
@@ -64,24 +71,25 @@ def profile_of(scene: Scene, name: str) -> Mapping[str, Any]:
 
 @pytest.fixture(scope="module")
 def played(bed: Cluster) -> Iterator[Played]:
-    """A job that counts its steps and one that counts nothing, side by side; then the first one again."""
+    """A job that counts its steps, one with slow steps and one that counts nothing, side by side; then the first one again."""
     scene = Scene.set_up(bed, "learning", step=timedelta(seconds=20), **SETTINGS)
     played = Played(scene)
     scene.submit(
         job("counts", seconds=143, node="gpu-a", **TRAINING),
+        job("slow", seconds=143, node="gpu-a", **SLOW),
         job("silent", seconds=143, node="gpu-b", progress=False, **TRAINING),
     )
 
     def watched() -> bool:
-        for name in ("counts", "silent"):
+        for name in FIRST:
             now = learning(scene, name)
             if name not in played.learned_at and now.get("phase") == "Learned":
                 played.learned_at[name] = datetime.fromisoformat(json.loads(now["state"])["until"])
-        return scene.finished("counts") and scene.finished("silent")
+        return all(scene.finished(name) for name in FIRST)
 
-    scene.wait(watched, "both jobs end", within_s=240)
-    scene.wait_closed("counts", "silent")
-    played.profiles = {name: profile_of(scene, name) for name in ("counts", "silent")}
+    scene.wait(watched, "all three jobs end", within_s=240)
+    scene.wait_closed(*FIRST)
+    played.profiles = {name: profile_of(scene, name) for name in FIRST}
     scene.submit(job("again", seconds=60, node="gpu-a", **TRAINING))
     scene.wait(lambda: scene.finished("again"), "the second run ends", within_s=120)
     scene.wait_closed("again")
@@ -106,16 +114,18 @@ def progress_of(scene: Scene, name: str, until: datetime | None = None) -> list[
     return rows
 
 
-def test_curve_is_found_within_a_quarter_of_an_hour(played: Played) -> None:
-    """Of a job that counts its steps and says nothing else."""
-    began, _ = held(played.scene, "counts")
-    seconds = (played.learned_at["counts"] - began).total_seconds() * TIMELAPSE
+@pytest.mark.parametrize("name", ["counts", "slow"])
+def test_curve_is_found_within_a_quarter_of_an_hour(played: Played, name: str) -> None:
+    """Of a job that counts its steps and says nothing else, be they quick or slow."""
+    began, _ = held(played.scene, name)
+    seconds = (played.learned_at[name] - began).total_seconds() * TIMELAPSE
     assert seconds <= QUARTER_S
 
 
-def test_learned_curve_is_the_emulators(played: Played) -> None:
+@pytest.mark.parametrize("name", ["counts", "slow"])
+def test_learned_curve_is_the_emulators(played: Played, name: str) -> None:
     """Within 2 % at every limit that may be used: throughput and power."""
-    points = played.profiles["counts"]["spec"]["points"]
+    points = played.profiles[name]["spec"]["points"]
     assert len(points) >= 3
     for point in points:
         limit_w = float(point["limitWatts"])
@@ -123,22 +133,23 @@ def test_learned_curve_is_the_emulators(played: Played) -> None:
         assert float(point["averageWatts"]) == pytest.approx(TRUTH.power_w(limit_w), rel=0.02)
 
 
-@pytest.mark.parametrize("name", ["counts", "silent", "again"])
+@pytest.mark.parametrize("name", [*FIRST, "again"])
 def test_bound_holds_at_every_moment(played: Played, name: str) -> None:
     """By the emulator's own speed, while it is measured and after; the silent job, too."""
     behind_s = max(elapsed_s / (1 + SLOWDOWN) - work_s for elapsed_s, work_s in progress_of(played.scene, name))
     assert behind_s <= GRACE_S
 
 
-def test_measuring_costs_little(played: Played) -> None:
+@pytest.mark.parametrize("name", ["counts", "slow"])
+def test_measuring_costs_little(played: Played, name: str) -> None:
     """Less than 0.3 % of the time of a job of a day, until a curve is there."""
-    elapsed_s, work_s = progress_of(played.scene, "counts", played.learned_at["counts"])[-1]
+    elapsed_s, work_s = progress_of(played.scene, name, played.learned_at[name])[-1]
     assert elapsed_s - work_s < 0.003 * DAY_S
 
 
 def test_learned_curves_are_used(played: Played) -> None:
-    """Both jobs end with limits below their reference limit, and with something saved."""
-    for name in ("counts", "silent"):
+    """All jobs end with limits below their reference limit, and with something saved."""
+    for name in FIRST:
         limits_w = [stretch.limit_w for stretch in played.scene.truth().select(job=played.scene.full(name))]
         assert min(limits_w) < 300
         report = played.scene.raw_reports()[name]["status"]
@@ -178,7 +189,7 @@ def test_kubectl_shows_what_was_learned(played: Played) -> None:
     head, *lines = told.splitlines()
     assert head.split()[:8] == ["NAME", "GPU", "POINTS", "WINDOWS", "UNCERTAINTY", "RUNS", "SOURCE", "USABLE"]
     measured = [line for line in lines if "Measured" in line]
-    assert len(measured) == 2, "one by steps, one by clocks"
+    assert len(measured) == 3, "two by steps, one by clocks"
     assert all("True" in line for line in measured)
 
 

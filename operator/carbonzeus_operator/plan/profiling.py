@@ -140,6 +140,11 @@ def next_window(learner: Learner, means: Means) -> Window | None:
         return Window(reference_w, first_s, Why.REFERENCE)
     if learner.is_too_noisy:
         return None
+    if not learner.known:
+        # A level is told by comparing: until the reference limit is known as well as the first one has to be, nobody needs to be slow.
+        lacking_s = _needed_s(learner, means, 0) - learner.levels[reference_w].seconds
+        if lacking_s > 0:
+            return Window(reference_w, float(math.ceil(max(min(lacking_s, FIRST_REFERENCE_S), SHORTEST_S))), Why.REFERENCE)
     below = _next_level(learner, means)
     if below is not None:
         window = _afforded(learner, means, below)
@@ -201,17 +206,22 @@ def _may_pay(learner: Learner, means: Means) -> bool:
 def _afforded(learner: Learner, means: Means, index: int) -> Window | None:
     """A window at a level, as long as its uncertainty needs and the credit allows."""
     limit_w = learner.prior.limits_w[index]
-    # Near the floor a level is used most of the time, and has to be known well; far below a little.
-    wanted = PRECISION * max(means.slowdown, means.floor_r - math.exp(float(learner.belief.mean[1 + index])))
-    rate = math.exp(float(learner.belief.mean[0]))
-    needed_s = learner.noise.needed_s(min(wanted, USABLE / CONFIDENCE / 1.5), rate, learner.grain)
-    needed_s = min(max(needed_s, SHORTEST_S), LONGEST_S)
+    needed_s = _needed_s(learner, means, index)
     costs = max(means.floor_r - learner.lowest_r[limit_w], 0.0)
     affordable_s = means.credit_s / costs if costs > 0 else math.inf
     seconds = math.floor(min(needed_s, affordable_s))
     if seconds < BRIEFEST_S:
         return None
     return Window(limit_w, float(seconds), Why.LEVEL, seconds * costs)
+
+
+def _needed_s(learner: Learner, means: Means, index: int) -> float:
+    """For how long a level has to be measured [s]."""
+    # Near the floor a level is used most of the time, and has to be known well; far below a little.
+    wanted = PRECISION * max(means.slowdown, means.floor_r - math.exp(float(learner.belief.mean[1 + index])))
+    rate = math.exp(float(learner.belief.mean[0]))
+    needed_s = learner.noise.needed_s(min(wanted, USABLE / CONFIDENCE / 1.5), rate, learner.grain)
+    return min(max(needed_s, SHORTEST_S), LONGEST_S)
 
 
 def _refinement(learner: Learner, means: Means) -> Window | None:

@@ -129,16 +129,19 @@ def test_warm_up_is_no_profiling_and_reference_windows_slow_nobody():
         Held(0.0, 120.0, Window(300.0, 120.0, Why.WARM_UP)),
         Held(120.0, 420.0, Window(300.0, 300.0, Why.REFERENCE)),
         Held(420.0, 480.0, Window(275.0, 60.0, Why.LEVEL)),
+        Held(900.0, 1200.0, Window(300.0, 300.0, Why.REFERENCE)),
+        Held(1300.0, 1330.0, Window(250.0, 30.0, Why.LEVEL)),
     ]
-    assert zeus_ours.profiled(held) == [(120.0, 420.0), (420.0, 480.0)]
-    assert zeus_ours.below(held, 300.0) == [(420.0, 480.0)]
+    assert zeus_ours.profiled(held, 480.0, 300.0) == [(120.0, 420.0), (420.0, 480.0), (1300.0, 1330.0)]
+    assert zeus_ours.refined(held, 480.0, 300.0) == [(900.0, 1200.0)]
+    assert zeus_ours.below(held, 300.0) == [(420.0, 480.0), (1300.0, 1330.0)]
 
 
 def test_page_says_where_ours_takes_longer():
     """A goal that is missed is called missed."""
     text = told([row(ours_s=3_600.0)], readings(0.001))
     assert "**Time spent in profiling**: more with ours at 1 step/s" in text
-    assert "that is missed" in text
+    assert "at 1 step/s that is missed" in text
     assert "smaller with ours at 1 step/s" in text
 
 

@@ -10,6 +10,7 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from carbonzeus_operator.learning import profiles
+from carbonzeus_operator.learning.course import RECORD_S
 from carbonzeus_operator.learning.memory import as_text
 from carbonzeus_operator.resources.learning import LearningPhase
 from carbonzeus_operator.resources.profile import PowerProfileSpec, PowerProfileStatus, ProfileSource
@@ -187,10 +188,10 @@ def test_a_weight_policy_learns_too() -> None:
 
 
 def test_records_are_asked_for_shorter_only_while_something_is_measured() -> None:
-    """A minute each to measure with, then as the agents are set."""
+    """Half a minute each to measure with, then as the agents are set."""
     shop = Workshop(TRUTH)
     shop.minutes(2)
-    assert shop.pushed["uid-w-0"].record_seconds == 60
+    assert shop.pushed["uid-w-0"].record_seconds == RECORD_S
     shop.minutes(58)
     assert shop.run.active is not None
     assert shop.run.active.window is None

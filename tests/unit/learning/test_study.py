@@ -146,3 +146,17 @@ def test_how_long_all_workers_ran() -> None:
     assert ran_s(running, at(0), at(40)) == 20
     assert ran_s(running, None, at(15)) == 5
     assert ran_s((), None, at(15)) == 0
+
+
+def test_how_well_steps_are_known_comes_with_the_record() -> None:
+    """From an agent that does not tell it is a whole step; clocks have none."""
+
+    def last(subject: Subject, **more) -> float:
+        study = minutes(Study.begin(subject), 0, 5, **more)
+        assert study.learner.last is not None
+        return study.learner.last.grain
+
+    assert last(SUBJECT, progress_grain=0.25) == 0.25
+    assert last(SUBJECT, progress_grain=0.0) == 0.0
+    assert last(SUBJECT) == 1.0
+    assert last(replace(SUBJECT, counts=False), progress=None) == 0.0

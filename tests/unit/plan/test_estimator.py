@@ -336,3 +336,44 @@ def test_next_run_keeps_the_curve_and_no_time() -> None:
     assert learner.known == (275, 250, 225, 200, 175, 150)
     assert learner.referred_at_s is None
     assert CONFIDENCE * learner.belief.deviations[2] < 0.01
+
+
+def test_steps_whose_times_are_known_tell_more() -> None:
+    """Five seconds a step: after the same windows, whole steps leave the levels in doubt, and nobody knows how noisy the job is."""
+    whole = learned(*windows(MORNING, rate=0.2))
+    timed = learned(
+        *(replace(each, steps=12 * TRUE_R[int(each.limit_w)], grain=0.0) for each in windows(MORNING, rate=0.2))
+    )
+    assert (whole.grain, timed.grain) == (1.0, 0.0)
+    assert (timed.belief.deviations < 0.5 * whole.belief.deviations).all()
+    assert timed.noise.one_second < whole.noise.one_second
+
+
+@given(st.floats(1e-4, 0.05), st.floats(0.01, 100.0), st.floats(0.0, 10.0))
+def test_a_window_of_the_length_that_is_needed_is_known_so_well(deviation: float, rate: float, grain: float) -> None:
+    """Neither longer nor shorter."""
+    noise = Noise()
+    seconds = noise.needed_s(deviation, rate, grain)
+    assert noise.variance(seconds, rate * seconds, grain) == pytest.approx(deviation**2)
+
+
+def test_a_grain_outlives_the_operator() -> None:
+    """With the last window."""
+    learner = learned(*(replace(each, grain=0.25) for each in windows(MORNING[:3])))
+    assert learner.last is not None
+    document = json.loads(json.dumps(to_document(learner)))
+    assert from_document(document).last == learner.last
+    del document["last"]["grain"]  # as it was written before
+    before = from_document(document).last
+    assert before is not None
+    assert before.grain == 1.0
+
+
+def test_what_is_doubted_is_taken_off_the_work() -> None:
+    """And no more than that, where all limits that were held are measured."""
+    learner = learned(*windows(MORNING, noise=0.001))
+    held = {limit_w: seconds for limit_w, seconds in learner.held_s.items() if limit_w < 300}
+    r = dict(zip(PRIOR.limits_w, np.minimum(learner.belief.r, 1.0).tolist(), strict=True))
+    likeliest_s = learner.held_s[300] + math.fsum(seconds * r[limit_w] for limit_w, seconds in held.items())
+    assert learner.doubt_s > 0
+    assert learner.work_s == pytest.approx(likeliest_s - learner.doubt_s)

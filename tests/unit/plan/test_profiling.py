@@ -19,6 +19,7 @@ from carbonzeus_operator.plan.profiling import (
     Why,
     Window,
     as_plan,
+    learned_grace_s,
     next_window,
     relative_intensity,
 )
@@ -173,3 +174,32 @@ def test_a_job_that_is_too_noisy_is_left_alone() -> None:
     assert learner.is_too_noisy
     assert learner.curve is None
     assert next_window(learner, MEANS) is None
+
+
+def test_the_reserve_grows_with_noise_and_grain_and_goes_with_doubt() -> None:
+    """A quiet job may spend nearly all of the grace, no job less than half of it."""
+    quiet = learned(*(replace(each, grain=0.0) for each in windows(MORNING, rate=2000.0)))
+    noisy = learned(*(replace(each, grain=0.0) for each in windows(MORNING, rate=2000.0, noise=0.003)))
+    slow = learned(*windows(MORNING, rate=0.5))
+    graces = [learned_grace_s(60.0, learner) for learner in (quiet, noisy, slow)]
+    assert 54.0 < graces[0] < 60.0
+    assert 30.0 <= graces[1] < graces[0]
+    assert 30.0 <= graces[2] < graces[0]
+    # After hours at levels that are not known exactly, more is taken off the work already.
+    later = noisy.observe(Observation(noisy.elapsed_s, 36_000.0, 225, 198.0, None))
+    assert later.doubt_s > noisy.doubt_s
+    assert learned_grace_s(60.0, later) > graces[1]
+    # Where training is emulated quicker, the same is less by the clock.
+    assert learned_grace_s(60.0, quiet, 10.0) == pytest.approx(60.0 - (60.0 - graces[0]) / 10)
+
+
+def test_slow_steps_that_nobody_times_take_longer_windows() -> None:
+    """A minute has thirty steps, give or take one."""
+    lengths = []
+    for grain in (0.0, 1.0):
+        learner = learned(*(replace(each, steps=30.0, grain=grain) for each in windows([(300, 12)])))
+        window = next_window(learner, MEANS)
+        assert window is not None
+        assert window.why is Why.LEVEL
+        lengths.append(window.seconds)
+    assert lengths[1] > 2 * lengths[0]
