@@ -176,7 +176,7 @@ def allowed(
     measured = view.measured
     if curves.study is not None:
         measured = learned.measured_of(curves.study)
-        rules = replace(rules, curve_error=max(rules.curve_error, curves.study.learner.r_error))
+        rules = learned.learned_rules(rules, curves.study.learner, curves.study.timelapse)
     urgent = terms.slowdown is not None and is_urgent(active, measured, terms.slowdown, rules, now)
     return {} if urgent else needs
 
@@ -230,7 +230,9 @@ def _as_planned(record: EnergyRecord, product: str, timeline: Sequence[PlanStep]
 
 def _unseen_s(rules: Rules) -> float:
     """Until a record has told of a worker that recovered, and new limits hold [s]."""
-    return (timedelta(seconds=WATCHED_RECORD_S / rules.timelapse) + LATE + rules.round + rules.switch_lead).total_seconds()
+    return (
+        timedelta(seconds=WATCHED_RECORD_S / rules.timelapse) + LATE + rules.round + rules.switch_lead
+    ).total_seconds()
 
 
 def _is_watched(view: JobView, terms: Terms) -> bool:

@@ -19,6 +19,8 @@ UNBOUND = 0.1
 """The slowdown that measuring is made for where the policy sets none."""
 RECORD_S = 30.0
 """Windows are told as records of this length: long enough to tell a speed, short enough to tell a stall from it."""
+LEAST_ERROR = 0.005
+"""Plans allow for a learned curve that overstates the throughput by this share, at least: work is counted anew with each record, and that asks for no new plan."""
 EDGE = timedelta(seconds=0.5)
 """A record that ends so shortly before a window's end is its last."""
 
@@ -57,7 +59,7 @@ def learned_rules(rules: Rules, learner: Learner, timelapse: float = 1.0) -> Rul
     """The rules for a learned curve: what it may be wrong by, as it says itself, and what of the grace plans may spend."""
     return replace(
         rules,
-        curve_error=learner.r_error,
+        curve_error=max(learner.r_error, LEAST_ERROR),
         grace_s=learned_grace_s(rules.grace_s, learner, timelapse),
     )
 

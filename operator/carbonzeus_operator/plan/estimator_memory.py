@@ -108,6 +108,8 @@ def _taught(before: tuple[Belief, float], lessons: Sequence[Stretch], noise: Noi
     belief, at_s = before
     for lesson in lessons:
         belief = belief.aged(lesson.end_s - at_s, noise.wander)
-        belief = belief.told(lesson.limit_w, lesson.log_rate, noise.variance(lesson.seconds, lesson.steps, lesson.grain))
+        belief = belief.told(
+            lesson.limit_w, lesson.log_rate, noise.variance(lesson.seconds, lesson.steps, lesson.grain)
+        )
         at_s = max(at_s, lesson.end_s)
     return belief, at_s

@@ -22,7 +22,7 @@ import numpy as np
 
 from carbonzeus_operator.grid.series import Interval
 from carbonzeus_operator.plan.curve import Curve
-from carbonzeus_operator.plan.estimator import CONFIDENCE, USABLE, WARM_UP_S, Learner
+from carbonzeus_operator.plan.estimator import CONFIDENCE, USABLE, WARM_UP_S, Learner, Level
 from carbonzeus_operator.plan.mixed import Group
 from carbonzeus_operator.plan.schedule import Plan, PlanStep, SlowdownKnob, reference_plan
 
@@ -135,16 +135,11 @@ def next_window(learner: Learner, means: Means) -> Window | None:
     if begun_s < WARM_UP_S:
         # An earlier run of the workload told what may be planned with; whether it still holds can be seen when it is warm.
         return None if learner.known else Window(reference_w, WARM_UP_S - begun_s, Why.WARM_UP)
-    if learner.referred_at_s is None:
-        first_s = NEXT_REFERENCE_S if learner.known else FIRST_REFERENCE_S
+    first_s = _first_reference_s(learner, means)
+    if first_s > 0:
         return Window(reference_w, first_s, Why.REFERENCE)
     if learner.is_too_noisy:
         return None
-    if not learner.known:
-        # A level is told by comparing: until the reference limit is known as well as the first one has to be, nobody needs to be slow.
-        lacking_s = _needed_s(learner, means, 0) - learner.levels[reference_w].seconds
-        if lacking_s > 0:
-            return Window(reference_w, float(math.ceil(max(min(lacking_s, FIRST_REFERENCE_S), SHORTEST_S))), Why.REFERENCE)
     below = _next_level(learner, means)
     if below is not None:
         window = _afforded(learner, means, below)
@@ -166,6 +161,20 @@ def as_plan(window: Window, fleet: Mapping[str, Group], now: datetime, knob: Slo
     low = PlanStep(now, {product: window.limit_w}, lowest_r)
     full = plan.steps[0]._replace(at=now + timedelta(seconds=window.seconds))
     return replace(plan, steps=(low, full))
+
+
+def _first_reference_s(learner: Learner, means: Means) -> float:
+    """How long to hold the reference limit before any level [s]; 0: it is known as well as the first level has to be.
+
+    A level is told by comparing, and until then nobody needs to be slow.
+    """
+    if learner.referred_at_s is None:
+        return NEXT_REFERENCE_S if learner.known else FIRST_REFERENCE_S
+    if learner.known or learner.is_too_noisy:
+        return 0.0
+    at_reference = learner.levels.get(learner.prior.reference_limit_w, Level())
+    lacking_s = _needed_s(learner, means, 0) - at_reference.seconds
+    return float(math.ceil(max(min(lacking_s, FIRST_REFERENCE_S), SHORTEST_S))) if lacking_s > 0 else 0.0
 
 
 def _next_level(learner: Learner, means: Means) -> int | None:
