@@ -147,8 +147,8 @@ class Cycle:
         retention = timedelta(seconds=self.settings.profile_retention_seconds)
         await ProfileWriter(self.connection, self.picture).write(self.runs.by_key.values(), self.clock(), retention)
         await Upkeep(self.connection, self.picture).write(decisions)
-        self.metrics.show(self.runs, decisions, self.fleet, self.grid)
         self.completed_at = self.clock()
+        self.metrics.show(self.runs, decisions, self.fleet, self.grid, self.completed_at)
 
     async def _see_cluster(self) -> None:
         now = self.clock()

@@ -50,9 +50,9 @@ class Metrics:
         """From now on tells when certificates end, by their names."""
         self.registry.register(_Certificates(expiries))
 
-    def show(self, runs: Runs, decisions: Decisions, fleet: Fleet, grid: GridCache) -> None:
-        """Takes the figures of a finished round."""
-        self._shown.families = [*_jobs(runs, decisions), *_fleet(fleet), *grid_metrics.families(grid)]
+    def show(self, runs: Runs, decisions: Decisions, fleet: Fleet, grid: GridCache, now: datetime) -> None:
+        """Takes the figures of a round that is finished now."""
+        self._shown.families = [*_jobs(runs, decisions, now), *_fleet(fleet), *grid_metrics.families(grid)]
 
 
 class _Shown(Collector):
@@ -82,7 +82,7 @@ class _Certificates(Collector):
         return [ends]
 
 
-def _jobs(runs: Runs, decisions: Decisions) -> list[Metric]:
+def _jobs(runs: Runs, decisions: Decisions, now: datetime) -> list[Metric]:
     energy = GaugeMetricFamily("carbonzeus_job_energy_joules", "Energy measured at the job's GPUs.", labels=JOB)
     carbon = GaugeMetricFamily("carbonzeus_job_carbon_grams", "Carbon emitted so far, CO2 equivalent.", labels=JOB)
     baseline = GaugeMetricFamily(
@@ -90,7 +90,9 @@ def _jobs(runs: Runs, decisions: Decisions) -> list[Metric]:
     )
     behind = GaugeMetricFamily("carbonzeus_job_slowdown_ratio", "Elapsed over work, less one.", labels=JOB)
     limit = GaugeMetricFamily(
-        "carbonzeus_job_limit_watts", "Power limit planned for now, by GPU product.", labels=(*JOB, "product")
+        "carbonzeus_job_limit_watts",
+        "Power limit of the plan at the last round, by GPU product.",
+        labels=(*JOB, "product"),
     )
     states = GaugeMetricFamily("carbonzeus_jobs", "Jobs by state.", labels=("state",))
     conditions = GaugeMetricFamily(
@@ -112,7 +114,7 @@ def _jobs(runs: Runs, decisions: Decisions) -> list[Metric]:
         for finding in decision.findings:
             conditions.add_metric((*labels, finding.type, finding.reason), float(finding.ok))
         if decision.active is not None and decision.active.timeline:
-            for product, watts in decision.active.plan.steps[0].limits_w.items():
+            for product, watts in decision.active.step_at(now).limits_w.items():
                 limit.add_metric((*labels, product), watts)
     for state, jobs in count.items():
         states.add_metric((state.value,), jobs)

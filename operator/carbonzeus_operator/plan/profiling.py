@@ -145,7 +145,7 @@ def next_window(learner: Learner, means: Means) -> Window | None:
         window = _afforded(learner, means, below)
         if window is not None:
             return window
-    since_s = learner.elapsed_s - learner.referred_at_s
+    since_s = learner.elapsed_s - (learner.referred_at_s or 0.0)
     if since_s >= CHECK_EVERY_S:
         return Window(reference_w, CHECK_S, Why.CHECK)
     return _refinement(learner, means)

@@ -56,6 +56,10 @@ class ActivePlan:
     window: Window | None = None
     """What the plan was made to measure; None: it follows the forecast."""
 
+    def step_at(self, instant: datetime) -> PlanStep:
+        """The step in force at `instant`; before the first step, the first."""
+        return next((step for step in reversed(self.timeline) if step.at <= instant), self.plan.steps[0])
+
 
 @dataclass(frozen=True, slots=True)
 class JobView:
