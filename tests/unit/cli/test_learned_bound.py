@@ -150,20 +150,20 @@ def test_a_change_of_the_job_is_found_and_learned() -> None:
     learner = Learner.begin(prior)
     meter = Meter(before, Traits(noise=0.0003, wander=0, evaluates_s=0), random.Random(1))
     for seconds, limit_w in [(1200, 300), (600, 275), (600, 250), (600, 225), (600, 200), (7200, 225)]:
-        for seen in meter.held(seconds, limit_w):
+        for seen in meter.held(seconds, limit_w, 60.0):
             learner = learner.observe(seen)
     assert learner.curve is not None
     assert learner.curve.at(225)[1] == pytest.approx(0.96, abs=0.001)
     assert learner.changes == 0
     done_s = learner.work_s
     meter.curve = after
-    for seen in meter.held(1200, 225):
+    for seen in meter.held(1200, 225, 60.0):
         learner = learner.observe(seen)
     assert learner.changes == 1
     assert learner.lowest_r[225] < 0.9
     assert done_s * 0.999 < learner.work_s < done_s + 1200 * 0.96
     for seconds, limit_w in [(600, 300), (600, 275), (600, 250), (600, 225)]:
-        for seen in meter.held(seconds, limit_w):
+        for seen in meter.held(seconds, limit_w, 60.0):
             learner = learner.observe(seen)
     assert learner.curve is not None
     assert learner.curve.at(225)[1] == pytest.approx(0.88, abs=0.002)
