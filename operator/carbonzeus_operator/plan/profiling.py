@@ -240,6 +240,8 @@ def _refinement(learner: Learner, means: Means) -> Window | None:
     """
     if learner.curve is None or learner.elapsed_s - (learner.referred_at_s or 0.0) < PATIENCE_S:
         return None
+    if learner.lowest_r[learner.curve.hull[0].limit_w] >= means.floor_r:
+        return None  # the slowest limit that plans use earns credit for sure: there is nothing to gain
     reference_w, belief = learner.prior.reference_limit_w, learner.belief
     usual = _usual(learner.curve, means)
     work = np.array([usual.shares.get(limit_w, 0.0) for limit_w in learner.prior.limits_w]) * belief.r

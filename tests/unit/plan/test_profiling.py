@@ -203,3 +203,17 @@ def test_slow_steps_that_nobody_times_take_longer_windows() -> None:
         assert window.why is Why.LEVEL
         lengths.append(window.seconds)
     assert lengths[1] > 2 * lengths[0]
+
+
+def test_what_earns_credit_for_sure_is_not_measured_again() -> None:
+    """Half as slow as the bound allows at the lowest limit: to know it better changes no plan. As slow as allowed, it does."""
+    asked = []
+    for lowest_r in (0.985, 0.9709):
+        seen = (
+            replace(each, steps=1200 * (1.0 if each.limit_w == 300 else lowest_r), grain=0.0)
+            for each in windows([*MORNING, (150, 40)])
+        )
+        asked.append(next_window(learned(*seen), replace(MEANS, intensity=0.5)))
+    assert asked[0] is None
+    assert asked[1] is not None
+    assert asked[1].why is Why.REFERENCE
