@@ -19,6 +19,8 @@ UNBOUND = 0.1
 """The slowdown that measuring is made for where the policy sets none."""
 RECORD_S = 30.0
 """Windows are told as records of this length: long enough to tell a speed, short enough to tell a stall from it."""
+WHOLE_RECORD_S = 60.0
+"""So long at most where steps are counted whole: of a longer record a part spent in an evaluation is not told from a grain."""
 LEAST_ERROR = 0.005
 """Plans allow for a learned curve that overstates the throughput by this share, at least: work is counted anew with each record, and that asks for no new plan."""
 EDGE = timedelta(seconds=0.5)
@@ -80,7 +82,9 @@ def planned(study: Study, maximum_percent: int) -> Curve | None:
 
 def record_seconds(active: ActivePlan, study: Study) -> float | None:
     """How long the records of the job's GPUs should be while it is measured; None: as they usually are."""
-    return None if active.window is None and study.learner.known else RECORD_S / study.timelapse
+    if active.window is not None or not study.learner.known:
+        return RECORD_S / study.timelapse
+    return WHOLE_RECORD_S / study.timelapse if study.learner.grain > 0 else None
 
 
 def window_end(active: ActivePlan, study: Study) -> datetime:

@@ -10,7 +10,7 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from carbonzeus_operator.learning import profiles
-from carbonzeus_operator.learning.course import RECORD_S
+from carbonzeus_operator.learning.course import RECORD_S, WHOLE_RECORD_S
 from carbonzeus_operator.learning.memory import as_text
 from carbonzeus_operator.resources.learning import LearningPhase
 from carbonzeus_operator.resources.profile import PowerProfileSpec, PowerProfileStatus, ProfileSource
@@ -188,14 +188,14 @@ def test_a_weight_policy_learns_too() -> None:
 
 
 def test_records_are_asked_for_shorter_only_while_something_is_measured() -> None:
-    """Half a minute each to measure with, then as the agents are set."""
+    """Half a minute each to measure with, then a minute, since its steps are counted whole."""
     shop = Workshop(TRUTH)
     shop.minutes(2)
     assert shop.pushed["uid-w-0"].record_seconds == RECORD_S
     shop.minutes(58)
     assert shop.run.active is not None
     assert shop.run.active.window is None
-    assert shop.pushed["uid-w-0"].record_seconds is None
+    assert shop.pushed["uid-w-0"].record_seconds == WHOLE_RECORD_S
 
 
 def test_emulated_time_is_learned_from_as_real_time_is() -> None:
