@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Callable
+from functools import partial
 from typing import cast
 
 from aiohttp import web
@@ -51,7 +52,7 @@ class Gate(asyncio.Protocol):
         self._admitted = True
         self.handler.connection_made(transport)
         if self._last:
-            self._close_soon()
+            self.close()
 
     def data_received(self, data: bytes) -> None:
         if not self._admitted:
@@ -102,17 +103,17 @@ class Gate(asyncio.Protocol):
             self._release("last")
             self.handler.close()
         elif self._admitted:
-            self._close_soon()
-
-    def _close_soon(self) -> None:
-        if "last" not in self._timers:
-            self._timers["last"] = asyncio.get_running_loop().call_later(LAST_WITHIN_S, self.handler.close)
+            self._later("last", LAST_WITHIN_S, self.handler.close)
 
     # --- time limits --------------------------------------------------------------------------------------------------
 
     def _limit(self, name: str, within_s: float, sentence: str) -> None:
+        self._later(name, within_s, partial(self._cut, sentence))
+
+    def _later(self, name: str, after_s: float, call: Callable[[], None]) -> None:
+        """Unless that is waited for already, or `_release` comes first."""
         if name not in self._timers:
-            self._timers[name] = asyncio.get_running_loop().call_later(within_s, self._cut, sentence)
+            self._timers[name] = asyncio.get_running_loop().call_later(after_s, call)
 
     def _release(self, name: str) -> None:
         timer = self._timers.pop(name, None)

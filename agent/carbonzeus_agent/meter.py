@@ -6,7 +6,7 @@ import asyncio
 import logging
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import timedelta
 
 from carbonzeus_agent.builder import RecordBuilder
@@ -173,8 +173,8 @@ class Meter:
         for gpu, track in self._tracks.items():
             if final:
                 self._put(track, track.builder.finish())
-            self._entries += map(self._with_grain, track.outbox.ready(boot_s))
-            unfinished[gpu] = [self._with_grain(entry) for entry in track.outbox.unfinished(track.builder.unfinished())]
+            self._entries += track.outbox.ready(boot_s)
+            unfinished[gpu] = track.outbox.unfinished(track.builder.unfinished())
         entries = self._entries.copy()
         try:
             await self._ledger.commit(entries, unfinished)
@@ -234,13 +234,6 @@ class Meter:
     def _series_of(self, closed: Closed) -> ProgressSeries | None:
         pod = self._pods.get(closed.owner.pod_uid or "")
         return pod.series if pod is not None and pod.first_gpu == closed.gpu else None
-
-    def _with_grain(self, entry: Entry) -> Entry:
-        """With how exact its progress is."""
-        series = self._series_of(entry.closed) if entry.progress is not None else None
-        if series is None:
-            return entry
-        return replace(entry, progress_grain=series.grain_over(entry.closed.start, entry.closed.end))
 
     def _lingers(self, pod: _Pod) -> bool:
         """Whether only looks at each sample tell when the counter moves; not before it is known that it moves quickly."""

@@ -39,8 +39,7 @@ class Outbox:
             if first.series is not None and not first.series.covers(first.closed.end) and boot_s < first.until_s:
                 break
             self._waiting.popleft()
-            progress = first.series.take(first.closed.start, first.closed.end) if first.series is not None else None
-            entries.append(Entry(first.closed, progress))
+            entries.append(_entry(first.closed, first.series))
         return entries
 
     def unfinished(self, still_open: Closed | None) -> list[Entry]:
@@ -52,5 +51,13 @@ class Outbox:
         entries: list[Entry] = []
         for closed, series in items:
             fork = forks.setdefault(id(series), series.fork()) if series is not None else None
-            entries.append(Entry(closed, fork.take(closed.start, closed.end) if fork is not None else None))
+            entries.append(_entry(closed, fork))
         return entries
+
+
+def _entry(closed: Closed, series: ProgressSeries | None) -> Entry:
+    """A record with the progress that it takes, and how exact that is."""
+    progress = series.take(closed.start, closed.end) if series is not None else None
+    if series is None or progress is None:
+        return Entry(closed)
+    return Entry(closed, progress, series.grain_over(closed.start, closed.end))
