@@ -13,7 +13,7 @@ from carbonzeus_operator.learning import memory
 from carbonzeus_operator.learning.course import measured_of
 from carbonzeus_operator.learning.telling import phase_of, uncertainty_of
 from carbonzeus_operator.plan import bound
-from carbonzeus_operator.plan.schedule import SlowdownKnob
+from carbonzeus_operator.plan.schedule import SlowdownKnob, step_at
 from carbonzeus_operator.resources.base import GROUP, Condition
 from carbonzeus_operator.resources.learning import LearningPhase, LearningStatus
 from carbonzeus_operator.resources.quantity import format_percent
@@ -267,7 +267,7 @@ def _limit(decision: JobDecision, snapshot: Snapshot) -> str | None:
         if gpu.limit_watts is not None
     ]
     if decision.state in {ReportState.ENFORCING, ReportState.HOLDING} and decision.active is not None:
-        step = next((one for one in reversed(decision.active.timeline) if one.at <= snapshot.now), None)
+        step = step_at(decision.active.timeline, snapshot.now)
         if step is not None:
             limits_w = list(step.limits_w.values())
     return _watts_text(limits_w) if limits_w else None

@@ -18,7 +18,7 @@ from carbonzeus_operator.learning.collector import Collector, Whole, overlap_s
 from carbonzeus_operator.learning.study import LEAST_S as ROUNDING_S
 from carbonzeus_operator.learning.study import SILENT, Span, ran_s
 from carbonzeus_operator.plan.curve import Curve
-from carbonzeus_operator.plan.schedule import PlanStep
+from carbonzeus_operator.plan.schedule import PlanStep, step_at
 from carbonzeus_operator.plan.stragglers import LEAST_S, Need, Waiting, Worker, limit_for
 from carbonzeus_operator.plan.stragglers_signs import Shown
 from carbonzeus_operator.resources.policy import Mode, WhenStale
@@ -221,7 +221,7 @@ def counted(
 
 def _as_planned(record: EnergyRecord, product: str, timeline: Sequence[PlanStep]) -> EnergyRecord:
     middle = record.start + (record.end - record.start) / 2
-    step = next((step for step in reversed(timeline) if step.at <= middle), None)
+    step = step_at(timeline, middle)
     planned_w = step.limits_w.get(product) if step is not None else None
     if planned_w is None or record.limit_watts is None or planned_w <= record.limit_watts:
         return record

@@ -15,7 +15,7 @@ from carbonzeus_cli.simulate.loop import Progress
 from carbonzeus_cli.simulate.run import Trace
 from carbonzeus_cli.simulate.truth import USUAL_RECORD_S, Meter, Traits
 from carbonzeus_operator.following import Course, follow
-from carbonzeus_operator.learning.course import RECORD_S, WHOLE_RECORD_S, learned_rules
+from carbonzeus_operator.learning.course import learned_rules, record_length_s
 from carbonzeus_operator.plan import bound
 from carbonzeus_operator.plan.curve import Curve
 from carbonzeus_operator.plan.estimator import Learner
@@ -124,10 +124,7 @@ def learn(
         remaining_s = max(job.work_s - learner.work_s, 0.0) if job.known else job.rules.survival_s
         intensity = relative_intensity(feed.at(now).intervals, now)
         window = next_window(learner, means(learner, job.rules, job.slowdown, remaining_s, intensity))
-        # As operators have it: short records while something is measured, the usual ones while a plan is followed.
-        record_s = RECORD_S
-        if window is None and learner.known:
-            record_s = WHOLE_RECORD_S if learner.grain > 0 else USUAL_RECORD_S
+        record_s = record_length_s(learner, measuring=window is not None) or USUAL_RECORD_S
         if window is not None:
             windows.append(Taken(progress.elapsed_s, window))
             held, active = [(window.seconds, window.limit_w)], None

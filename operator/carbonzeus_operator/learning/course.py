@@ -81,10 +81,16 @@ def planned(study: Study, maximum_percent: int) -> Curve | None:
 
 
 def record_seconds(active: ActivePlan, study: Study) -> float | None:
-    """How long the records of the job's GPUs should be while it is measured; None: as they usually are."""
-    if active.window is not None or not study.learner.known:
-        return RECORD_S / study.timelapse
-    return WHOLE_RECORD_S / study.timelapse if study.learner.grain > 0 else None
+    """How long the records of the job's GPUs should be; None: as they usually are."""
+    training_s = record_length_s(study.learner, measuring=active.window is not None)
+    return training_s / study.timelapse if training_s is not None else None
+
+
+def record_length_s(learner: Learner, *, measuring: bool) -> float | None:
+    """The same [s of training]. measuring: whether a window is held."""
+    if measuring or not learner.known:
+        return RECORD_S
+    return WHOLE_RECORD_S if learner.grain > 0 else None
 
 
 def window_end(active: ActivePlan, study: Study) -> datetime:

@@ -6,7 +6,6 @@ steps, or, where nobody can say how fast the job was, as time at a limit.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -130,7 +129,7 @@ class Study:
         """Steps a second at the reference limit; None where it was not measured, or no steps are counted."""
         if not self.subject.counts or self.learner.referred_at_s is None:
             return None
-        return math.exp(float(self.learner.belief.mean[0])) * self.timelapse
+        return self.learner.rate * self.timelapse
 
     @cached_property
     def whole(self) -> Curve:

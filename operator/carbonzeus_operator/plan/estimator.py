@@ -121,6 +121,11 @@ class Learner:
         return self.belief.prior
 
     @property
+    def rate(self) -> float:
+        """Steps a second at the reference limit, as is likeliest; says nothing before that was measured."""
+        return math.exp(float(self.belief.mean[0]))
+
+    @property
     def grain(self) -> float:
         """Of the last window with steps [steps]; a whole one before there was any."""
         return self.memory.last.grain if self.memory.last is not None else 1.0
@@ -274,7 +279,7 @@ class Learner:
         """The work done so far at least [s at the reference limit]. It may rise when more is known of time long past."""
         return self.banked_s + self._worked_s(self.held_s)
 
-    @property
+    @cached_property
     def doubt_s(self) -> float:
         """What is taken off for doubt from the work since the job last changed [s at the reference limit]."""
         return counting.doubt_s(self.belief, counting.at_levels(self.prior, self.held_s), self._measured)

@@ -111,7 +111,7 @@ def learned_grace_s(grace_s: float, learner: Learner, timelapse: float = 1.0) ->
 
     The rest is kept in reserve. It has nothing to do with the doubt that is taken off the work, so both add up as squares do.
     """
-    grain_s = learner.grain / math.exp(float(learner.belief.mean[0])) if learner.known else 0.0
+    grain_s = learner.grain / learner.rate if learner.known else 0.0
     noise = learner.noise.one_second / math.sqrt(60.0)
     reserve_s = RESERVE_S + RESERVE_PER_NOISE_S * noise + RESERVE_GRAINS * grain_s
     beyond_s = math.hypot(reserve_s, learner.doubt_s) - learner.doubt_s
@@ -228,8 +228,7 @@ def _needed_s(learner: Learner, means: Means, index: int) -> float:
     """For how long a level has to be measured [s]."""
     # Near the floor a level is used most of the time, and has to be known well; far below a little.
     wanted = PRECISION * max(means.slowdown, means.floor_r - math.exp(float(learner.belief.mean[1 + index])))
-    rate = math.exp(float(learner.belief.mean[0]))
-    needed_s = learner.noise.needed_s(min(wanted, USABLE / CONFIDENCE / 1.5), rate, learner.grain)
+    needed_s = learner.noise.needed_s(min(wanted, USABLE / CONFIDENCE / 1.5), learner.rate, learner.grain)
     return min(max(needed_s, SHORTEST_S), LONGEST_S)
 
 
@@ -245,7 +244,7 @@ def _refinement(learner: Learner, means: Means) -> Window | None:
     reference_w, belief = learner.prior.reference_limit_w, learner.belief
     usual = _usual(learner.curve, means)
     work = np.array([usual.shares.get(limit_w, 0.0) for limit_w in learner.prior.limits_w]) * belief.r
-    expected, rate = belief.expected(reference_w)[0], math.exp(float(belief.mean[0]))
+    expected, rate = belief.expected(reference_w)[0], learner.rate
     best, most_s = None, 0.0
     for seconds in REFINING_S:
         after = belief.told(reference_w, expected, learner.noise.variance(seconds, rate * seconds, learner.grain))

@@ -91,6 +91,11 @@ def in_force(
         yield at, end, current
 
 
+def step_at(steps: Sequence[PlanStep], instant: datetime) -> PlanStep | None:
+    """The step in force at `instant`; None before the first. steps: rising in time."""
+    return next((step for step in reversed(steps) if step.at <= instant), None)
+
+
 @dataclass(frozen=True, slots=True)
 class Plan:
     """Power limits from `made_at` on. The last step is safe to hold for as long as nobody plans again."""
@@ -105,7 +110,7 @@ class Plan:
 
     def step_at(self, instant: datetime) -> PlanStep:
         """The step in force at `instant`; before the first step, the first."""
-        return next((step for step in reversed(self.steps) if step.at <= instant), self.steps[0])
+        return step_at(self.steps, instant) or self.steps[0]
 
     def credit_after(self, instant: datetime) -> float | None:
         """The credit [s of work] to expect at `instant` when the plan was followed from `made_at`.

@@ -11,7 +11,7 @@ from carbonzeus_operator.grid.series import Signal
 from carbonzeus_operator.grid.view import GridView
 from carbonzeus_operator.learning.study import Study
 from carbonzeus_operator.plan.profiling import Window
-from carbonzeus_operator.plan.schedule import Plan, PlanStep
+from carbonzeus_operator.plan.schedule import Plan, PlanStep, step_at
 from carbonzeus_operator.plan.stragglers import Need
 from carbonzeus_operator.resources.policy import CarbonPolicySpec
 from carbonzeus_operator.resources.profile import PowerProfileSpec, PowerProfileStatus
@@ -57,8 +57,8 @@ class ActivePlan:
     """What the plan was made to measure; None: it follows the forecast."""
 
     def step_at(self, instant: datetime) -> PlanStep:
-        """The step in force at `instant`; before the first step, the first."""
-        return next((step for step in reversed(self.timeline) if step.at <= instant), self.plan.steps[0])
+        """The step in force at `instant`; before all of them, the plan's first."""
+        return step_at(self.timeline, instant) or self.plan.steps[0]
 
 
 @dataclass(frozen=True, slots=True)
