@@ -89,34 +89,28 @@ def run(cell: Cell) -> Outcome:
     return Outcome(cell, known, first, second, (one_s, two_s), float(found[:, -1].max()))
 
 
-def by_noise(pool: Executor) -> Mapping[float, Sequence[Outcome]]:
-    """All curves at each noise."""
-    cells = [Cell(gpu, network, traits_at(noise)) for noise, (gpu, network) in product(NOISES, networks())]
-    outcomes = list(pool.map(run, cells))
-    return {noise: [each for each in outcomes if each.cell.traits.noise == noise] for noise in NOISES}
-
-
 def traits_at(noise: float) -> Traits:
     """Of a job that is so noisy, and counts as the SDK does."""
     return Traits(noise=noise, wander=NOISES[noise])
 
 
+def by_noise(pool: Executor) -> Mapping[float, Sequence[Outcome]]:
+    """All curves at each noise."""
+    return _by(pool, {noise: traits_at(noise) for noise in NOISES})
+
+
 def by_whole_steps(pool: Executor) -> Mapping[float, Sequence[Outcome]]:
     """All curves where whole steps are counted and nobody knows when they end, at each pace [steps/s]."""
-    cells = [
-        Cell(gpu, network, replace(traits_at(USUAL), steps_per_s=pace, timed=False))
-        for pace, (gpu, network) in product(PACES, networks())
-    ]
-    outcomes = list(pool.map(run, cells))
-    return {pace: [each for each in outcomes if each.cell.traits.steps_per_s == pace] for pace in PACES}
+    return _by(pool, {pace: replace(traits_at(USUAL), steps_per_s=pace, timed=False) for pace in PACES})
 
 
 def without_progress(pool: Executor) -> Mapping[float, Sequence[Outcome]]:
     """All curves where only a clock is measured, at each power of r that it may go with."""
     # A clock is read off, many times a second: hardly any noise, and no stalls, since it is read under load.
-    cells = [
-        Cell(gpu, network, Traits(noise=0.0002, wander=0.0, counts=power, evaluates_s=0.0))
-        for power, (gpu, network) in product(CLOCKS, networks())
-    ]
-    outcomes = list(pool.map(run, cells))
-    return {power: [each for each in outcomes if each.cell.traits.counts == power] for power in CLOCKS}
+    return _by(pool, {power: Traits(noise=0.0002, wander=0.0, counts=power, evaluates_s=0.0) for power in CLOCKS})
+
+
+def _by(pool: Executor, kinds: Mapping[float, Traits]) -> Mapping[float, Sequence[Outcome]]:
+    """All curves at each kind of job, by what tells the kinds apart."""
+    outcomes = list(pool.map(run, [Cell(*each, traits) for traits, each in product(kinds.values(), networks())]))
+    return {key: [each for each in outcomes if each.cell.traits == traits] for key, traits in kinds.items()}

@@ -19,7 +19,7 @@ from carbonzeus_bed.agentprocess import AgentProcess, free_ports
 from carbonzeus_cli.simulate.learning import means
 from carbonzeus_operator.following import Course, follow
 from carbonzeus_operator.grid.series import Factor, Interval, Series, Signal
-from carbonzeus_operator.learning.course import RECORD_S, learned_rules
+from carbonzeus_operator.learning.course import learned_rules, record_length_s
 from carbonzeus_operator.plan.curve import Curve
 from carbonzeus_operator.plan.estimator import Learner
 from carbonzeus_operator.plan.estimator_windows import Observation
@@ -88,11 +88,11 @@ class Ours:
                 known = len(self.learner.known)
                 if window.limit_w == self._reference_w:
                     # Nothing ends its last record but the clock.
-                    self._push(record_s=RECORD_S)
+                    self._push(measuring=True)
                     self._wait_until_told(self.learner.elapsed_s + window.seconds - EDGE_S)
                 else:
                     end_s = begin_s + window.seconds
-                    self._push((begin_s, window.limit_w), (end_s, self._reference_w), record_s=RECORD_S)
+                    self._push((begin_s, window.limit_w), (end_s, self._reference_w), measuring=True)
                     self._wait_until_told(end_s - EDGE_S)
                 now_s = self._now_s()
                 self.windows.append(Held(begin_s, now_s, window))
@@ -138,7 +138,7 @@ class Ours:
         """The job's own calendar: it begins at some midnight."""
         return datetime(2026, 1, 1, tzinfo=UTC) + timedelta(seconds=job_s)
 
-    def _push(self, *steps: tuple[float, float], record_s: float | None = None) -> None:
+    def _push(self, *steps: tuple[float, float], measuring: bool = False) -> None:
         plan = self.agent.plan(POD, podIP="127.0.0.1", progress={"port": self.port, "metric": "train_steps_total"})
         # Two moments of the job may be one microsecond on the wall.
         walls = {round(self.began_ns / 1e3 + at_s / self.stage.speed * 1e6): limit_w for at_s, limit_w in steps}
@@ -146,8 +146,9 @@ class Ours:
             {"at": (datetime.fromtimestamp(0, UTC) + timedelta(microseconds=at_us)).isoformat(), "limitWatts": limit_w}
             for at_us, limit_w in sorted(walls.items())
         ]
-        if record_s is not None or not self.learner.known:
-            plan["recordSeconds"] = max((record_s or RECORD_S) / self.stage.speed, SHORTEST_RECORD_S)
+        record_s = record_length_s(self.learner, measuring=measuring)
+        if record_s is not None:
+            plan["recordSeconds"] = max(record_s / self.stage.speed, SHORTEST_RECORD_S)
         self.agent.push(plan, lease_s=LEASE_S)
 
     def _wait_until_told(self, job_s: float) -> None:
@@ -195,20 +196,18 @@ def profiled(windows: list[Held], settled_s: float, reference_w: float) -> list[
 
     But for the warm-up, in which no job is slowed by anybody.
     """
-    return [
-        (held.begin_s, held.end_s)
-        for held in windows
-        if held.window.why is not Why.WARM_UP and (held.begin_s < settled_s or held.window.limit_w < reference_w)
-    ]
+    measured = (held for held in windows if held.window.why is not Why.WARM_UP)
+    return [(held.begin_s, held.end_s) for held in measured if not _is_refining(held, settled_s, reference_w)]
 
 
 def refined(windows: list[Held], settled_s: float, reference_w: float) -> list[tuple[float, float]]:
     """When it held the reference limit later on, to make the curve surer."""
-    return [
-        (held.begin_s, held.end_s)
-        for held in windows
-        if held.begin_s >= settled_s and held.window.limit_w >= reference_w and held.window.why is not Why.WARM_UP
-    ]
+    return [(held.begin_s, held.end_s) for held in windows if _is_refining(held, settled_s, reference_w)]
+
+
+def _is_refining(held: Held, settled_s: float, reference_w: float) -> bool:
+    at_reference = held.window.limit_w >= reference_w and held.window.why is not Why.WARM_UP
+    return at_reference and held.begin_s >= settled_s
 
 
 def below(windows: list[Held], limit_w: float) -> list[tuple[float, float]]:

@@ -89,27 +89,29 @@ def _verdicts(rows: Sequence[Row], readings: Readings, grace_s: float) -> Iterat
     yield (
         f"* **Any-time bound** (at most {grace_s:g} s of work behind a job that is {100 * SLOWDOWN:g} % slower): ours {kept}, at most {behind_s:.0f} s behind. {theirs}."
     )
-    less = [_pace(row.cell) for row in rows if row.is_less_delay]
-    more = [_pace(row.cell) for row in rows if not row.is_less_delay]
-    yield f"* **Delay by profiling**: {_compared(less, more, 'smaller with ours', 'larger with ours')}."
-    less = [_pace(row.cell) for row in rows if row.is_less_unwanted]
-    more = [_pace(row.cell) for row in rows if not row.is_less_unwanted]
-    yield f"* **Time spent at limits below the choice**: {_compared(less, more, 'less with ours', 'more with ours')}."
-    less = [_pace(row.cell) for row in rows if row.is_shorter]
-    more = [_pace(row.cell) for row in rows if not row.is_shorter]
+    delay = [row.is_less_delay for row in rows]
+    yield f"* **Delay by profiling**: {_compared(rows, delay, 'smaller with ours', 'larger with ours')}."
+    unwanted = [row.is_less_unwanted for row in rows]
+    yield f"* **Time spent at limits below the choice**: {_compared(rows, unwanted, 'less with ours', 'more with ours')}."
+    shorter = [row.is_shorter for row in rows]
+    missed = _paces(rows, shorter, ours=False)
     yield (
-        f"* **Time spent in profiling**: {_compared(less, more, 'less with ours', 'more with ours')}. It was a goal of ours to spend less than Zeus does by default"
-        f"{f'; **at {_listed(more)} that is missed**' if more else ''}."
+        f"* **Time spent in profiling**: {_compared(rows, shorter, 'less with ours', 'more with ours')}. It was a goal of ours to spend less than Zeus does by default"
+        f"{f'; **at {missed} that is missed**' if missed else ''}."
     )
-    less = [_pace(row.cell) for row in rows if row.is_shorter_in_all]
-    more = [_pace(row.cell) for row in rows if not row.is_shorter_in_all]
-    yield f"* **The same with all later windows at full speed**, which delay nothing and make the curve surer: {_compared(less, more, 'less with ours', 'more with ours')}."
+    in_all = [row.is_shorter_in_all for row in rows]
+    yield f"* **The same with all later windows at full speed**, which delay nothing and make the curve surer: {_compared(rows, in_all, 'less with ours', 'more with ours')}."
     yield ""
 
 
-def _compared(less: Sequence[str], more: Sequence[str], better: str, worse: str) -> str:
-    parts = [f"{words} at {_listed(paces)}" for words, paces in ((better, less), (worse, more)) if paces]
-    return ", ".join(parts)
+def _paces(rows: Sequence[Row], less: Sequence[bool], *, ours: bool) -> str:
+    """The paces at which ours is the one with less, or is not; empty where there are none."""
+    return _listed([_pace(row.cell) for row, is_less in zip(rows, less, strict=True) if is_less is ours])
+
+
+def _compared(rows: Sequence[Row], less: Sequence[bool], better: str, worse: str) -> str:
+    told = ((better, _paces(rows, less, ours=True)), (worse, _paces(rows, less, ours=False)))
+    return ", ".join(f"{words} at {paces}" for words, paces in told if paces)
 
 
 def _profiling(rows: Sequence[Row], grace_s: float) -> Iterator[str]:
@@ -230,4 +232,4 @@ def _pace(cell: Cell) -> str:
 
 
 def _listed(words: Sequence[str]) -> str:
-    return " and ".join(filter(None, (", ".join(words[:-1]), words[-1])))
+    return " and ".join(filter(None, (", ".join(words[:-1]), *words[-1:])))
