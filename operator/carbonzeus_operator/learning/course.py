@@ -17,11 +17,11 @@ from carbonzeus_operator.world.snapshot import ActivePlan, Measured, Rules
 
 UNBOUND = 0.1
 """The slowdown that measuring is made for where the policy sets none."""
-RECORD_S = 30.0
-"""Windows are told as records of this length: long enough to tell a speed, short enough to tell a stall from it."""
+RECORD_S = 10.0
+"""Windows are told as records of this length: long enough to tell a speed, short enough to tell a stall from it; and how they differ tells the noise."""
 WHOLE_RECORD_S = 60.0
 """So long at most where steps are counted whole: of a longer record a part spent in an evaluation is not told from a grain."""
-LEAST_ERROR = 0.005
+LEAST_ERROR = 0.002
 """Plans allow for a learned curve that overstates the throughput by this share, at least: work is counted anew with each record, and that asks for no new plan."""
 EDGE = timedelta(seconds=0.5)
 """A record that ends so shortly before a window's end is its last."""

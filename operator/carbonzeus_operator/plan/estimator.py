@@ -10,7 +10,7 @@
 `steps` may be anything whose ratio to the reference limit bounds the throughput from below. For a job that reports no progress that
 is the lower of its SM and memory clocks: what does not depend on the clock does not slow down.
 
-What it takes for granted: noise of windows has no memory; r is the same in all phases that count steps until it is seen to change.
+What it takes for granted: noise of windows has no memory, and what has one looks like a wandering speed; r is the same in all phases that count steps until it is seen to change.
 """
 
 from __future__ import annotations
@@ -38,11 +38,11 @@ Floats = NDArray[np.float64]
 
 WARM_UP_S = 120.0
 """What a job does in its first seconds, or after it moved, teaches nothing."""
-SHORTEST_S = 10.0
+SHORTEST_S = 5.0
 """Nor does a shorter window: the limit has hardly settled."""
 CONFIDENCE = estimator_noise.CONFIDENCE
 """What r is at least, and the work, lie so many standard deviations below what is likeliest."""
-USABLE = 0.01
+USABLE = 0.02
 """A level whose r is known to this share (at `CONFIDENCE`) may be planned with."""
 DOUBT = 0.2
 """How much of the prior's doubt comes back when a job has changed."""

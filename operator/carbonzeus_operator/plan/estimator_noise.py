@@ -19,7 +19,7 @@ Floats = NDArray[np.float64]
 
 NOISES = np.geomspace(3e-5, 0.1, 24) * math.sqrt(60.0)
 """What the noise may be: of ln rate in a window of one second. From 0.003 % to 10 % in a window of a minute."""
-WANDERS = np.geomspace(1e-4, 6.4e-3, 7)
+WANDERS = np.geomspace(1e-4, 0.4096, 13)
 """What the wander may be: of ln rate over one hour."""
 USUAL_NOISE, NOISE_WIDTH = 0.001 * math.sqrt(60.0), 1.5
 USUAL_WANDER, WANDER_WIDTH = 0.0004, 0.7

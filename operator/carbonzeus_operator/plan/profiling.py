@@ -26,15 +26,15 @@ from carbonzeus_operator.plan.estimator import CONFIDENCE, USABLE, WARM_UP_S, Le
 from carbonzeus_operator.plan.mixed import Group
 from carbonzeus_operator.plan.schedule import Plan, PlanStep, SlowdownKnob, reference_plan
 
-SHORTEST_S = 30.0
+SHORTEST_S = 20.0
 """A window is no shorter, unless the credit allows no more."""
-BRIEFEST_S = 20.0
+BRIEFEST_S = 15.0
 """Where the credit does not allow this, nothing is measured."""
-PRECISION = 1 / 12
+PRECISION = 1 / 6
 """A level is measured until r is known to this share of the slowdown, or of how far it lies below the floor (a standard deviation)."""
 LONGEST_S = 600.0
 """Then it is looked at again."""
-FIRST_REFERENCE_S = 120.0
+FIRST_REFERENCE_S = 60.0
 """The reference limit is measured at least so long before anything else."""
 NEXT_REFERENCE_S = 120.0
 """And in the next run of a workload."""

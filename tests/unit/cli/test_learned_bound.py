@@ -49,6 +49,7 @@ traits = st.builds(
     Traits,
     noise=st.sampled_from([0.0, 0.0003, 0.001, 0.005, 0.02]),
     wander=st.sampled_from([0.0, 0.0003, 0.001]),
+    memory_s=st.sampled_from([0.0, 30.0, 600.0]),
     steps_per_s=st.sampled_from([0.5, 5.0, 100.0]),
     timed=st.booleans(),
     warm_up_s=st.sampled_from([0.0, 60.0, 120.0]),
