@@ -17,7 +17,7 @@ from carbonzeus_operator.world.snapshot import ActivePlan, Measured, Rules
 
 UNBOUND = 0.1
 """The slowdown that measuring is made for where the policy sets none."""
-RECORD_S = 10.0
+RECORD_S = 20.0
 """Windows are told as records of this length: long enough to tell a speed, short enough to tell a stall from it; and how they differ tells the noise."""
 WHOLE_RECORD_S = 60.0
 """So long at most where steps are counted whole: of a longer record a part spent in an evaluation is not told from a grain."""

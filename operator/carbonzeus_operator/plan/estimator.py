@@ -50,8 +50,10 @@ NEXT_RUN = 0.0005
 """And for the next run of a workload."""
 MEASURED = 0.5
 """A level that is doubted by less than this share of the prior's doubt was measured."""
-NOISIEST = 0.01 * math.sqrt(60.0)
-"""1 % in a window of a minute."""
+NOISIEST = 0.01
+"""By so much (of ln rate) a window of a minute may be off, with what the job's speed wanders until it is compared."""
+COMPARED_S = 300.0
+"""A level is compared with what the reference limit was so long ago, about."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,7 +216,8 @@ class Learner:
     @property
     def is_too_noisy(self) -> bool:
         """Whether its windows differ too much for the bound to be kept with what they teach. Then the reference limit holds."""
-        return self.noise.one_second > NOISIEST
+        minute = self.noise.one_second / math.sqrt(60.0)
+        return math.hypot(minute, self.noise.wander * math.sqrt(COMPARED_S / 3600)) > NOISIEST
 
     @cached_property
     def known(self) -> tuple[float, ...]:

@@ -30,6 +30,8 @@ STALLS, STALLED = 0.03, 0.3
 """The share of differences that are none of both, and how large those are."""
 KEPT = 1000.0
 """A difference is forgotten after so many more."""
+TELLING_S = 60.0
+"""Stretches that are shorter tell less of longer ones: noise may have a memory."""
 FLOOR = -30.0
 """What is less likely than this (a logarithm) may come back."""
 FINER = 5
@@ -117,7 +119,8 @@ class Noise:
         square = (other.log_rate - one.log_rate) ** 2
         fits = (1 - STALLS) * np.exp(-square / variance / 2) / np.sqrt(variance)
         stalls = STALLS * math.exp(-square / STALLED**2 / 2) / STALLED
-        likely = self.likely * (1 - 1 / KEPT) + np.log(fits + stalls)
+        weight = min(one.seconds / TELLING_S, other.seconds / TELLING_S, 1.0)
+        likely = self.likely * (1 - 1 / KEPT) + weight * np.log(fits + stalls)
         return Noise(np.maximum(likely - likely.max(), FLOOR))
 
     def unlike(self, other: Noise, factor: float) -> bool:

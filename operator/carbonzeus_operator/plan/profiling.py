@@ -43,6 +43,9 @@ REFINING_S = (120.0, 300.0, 600.0, 900.0)
 CHECK_S = 60.0
 """So long is the reference limit measured again, to see whether the job has changed."""
 CHECK_EVERY_S = 12 * 3600.0
+"""And so often at least;"""
+CHECK_SHARE = 0.5
+"""in the beginning more often: whenever it was not measured for this share of the job's time. How a job's speed wanders is seen by that."""
 DAY = timedelta(days=1)
 PATIENCE_S = 1800.0
 """Between two windows at the reference limit that only make the curve more certain."""
@@ -142,13 +145,16 @@ def next_window(learner: Learner, means: Means) -> Window | None:
         return None
     below = _next_level(learner, means)
     if below is not None:
-        window = _afforded(learner, means, below)
+        window = _comparing(learner, means, below) or _afforded(learner, means, below)
         if window is not None:
             return window
+    refinement = _refinement(learner, means)
+    if refinement is not None:
+        return refinement
     since_s = learner.elapsed_s - (learner.referred_at_s or 0.0)
-    if since_s >= CHECK_EVERY_S:
-        return Window(reference_w, CHECK_S, Why.CHECK)
-    return _refinement(learner, means)
+    # A job that ends before it is as long again has little to lose.
+    is_young = since_s >= CHECK_SHARE * begun_s and means.remaining_s > since_s
+    return Window(reference_w, CHECK_S, Why.CHECK) if is_young or since_s >= CHECK_EVERY_S else None
 
 
 def as_plan(window: Window, fleet: Mapping[str, Group], now: datetime, knob: SlowdownKnob, lowest_r: float) -> Plan:
@@ -222,6 +228,22 @@ def _afforded(learner: Learner, means: Means, index: int) -> Window | None:
     if seconds < BRIEFEST_S:
         return None
     return Window(limit_w, float(seconds), Why.LEVEL, seconds * costs)
+
+
+def _comparing(learner: Learner, means: Means, index: int) -> Window | None:
+    """The reference limit, where a level was measured and a window at that tells more of its r than another one at the level would."""
+    limit_w, reference_w, seconds = learner.prior.limits_w[index], learner.prior.reference_limit_w, SHORTEST_S
+    if not learner.is_measured(limit_w):
+        return None
+    belief, rate = learner.belief, learner.rate
+    variance = learner.noise.variance(seconds, rate * seconds, learner.grain)
+    doubts = {
+        each: float(belief.told(each, belief.expected(each)[0], variance).deviations[index])
+        for each in (limit_w, reference_w)
+    }
+    if doubts[limit_w] <= doubts[reference_w]:
+        return None
+    return Window(reference_w, _needed_s(learner, means, index), Why.REFERENCE)
 
 
 def _needed_s(learner: Learner, means: Means, index: int) -> float:

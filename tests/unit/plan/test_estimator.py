@@ -207,6 +207,19 @@ def test_noise_is_learned_and_taken_for_larger_while_there_is_little_to_tell() -
     assert told[4] > 1.5 * told[199]
 
 
+def test_short_stretches_tell_less_of_the_noise() -> None:
+    """It may have a memory: neighbours of a few seconds are alike then, and minutes are not."""
+    minutes, seconds = Noise(), Noise()
+    for number in range(8):
+        minutes = minutes.told(
+            Stretch(120.0 * number, 60.0, 300, 1200.0, 0.0), Stretch(120.0 * number + 60, 60.0, 300, 1201.0, 0.0)
+        )
+        seconds = seconds.told(
+            Stretch(12.0 * number, 6.0, 300, 120.0, 0.0), Stretch(12.0 * number + 6, 6.0, 300, 120.1, 0.0)
+        )
+    assert minutes.one_second < 0.6 * seconds.one_second
+
+
 def test_noise_that_a_counter_hides_is_not_taken_for_none() -> None:
     """A step in two seconds: windows of a minute are all alike, and may be 1 % off; an hour of them tells more."""
     stretches, noise, told = Stretches(), Noise(), []

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from datetime import timedelta
 
+import numpy as np
 import pytest
 
 from carbonzeus_operator.grid.series import Interval
 from carbonzeus_operator.plan.estimator import Learner
+from carbonzeus_operator.plan.estimator_noise import FLOOR, NOISES, WANDERS, Noise
 from carbonzeus_operator.plan.estimator_windows import Observation
 from carbonzeus_operator.plan.mixed import Group
 from carbonzeus_operator.plan.profiling import (
     CHECK_EVERY_S,
+    CHECK_S,
     FIRST_REFERENCE_S,
     NEXT_REFERENCE_S,
     Means,
@@ -95,6 +99,48 @@ def test_known_curve_is_checked_after_hours() -> None:
     assert (window.limit_w, window.why) == (300, Why.CHECK)
 
 
+def test_a_young_job_is_checked_more_often() -> None:
+    """When half of its time has passed since the reference limit was measured; of noise that lasts, that is what tells."""
+    learner = learned(*windows([(300, 30), *MORNING], noise=0.0001))
+    assert next_window(learner, replace(MEANS, intensity=3.0)) is None
+    later = learner.observe(Observation(learner.elapsed_s, learner.elapsed_s, 225, 198.0, None))
+    assert next_window(later, replace(MEANS, intensity=3.0)) == Window(300, CHECK_S, Why.CHECK)
+    assert next_window(later, replace(MEANS, intensity=3.0, remaining_s=60.0)) is None
+
+
+def restless(learner: Learner, noise: float, wander: float) -> Learner:
+    """As if it were known how noisy the job is: in a window of a minute, and by how much its speed wanders in an hour."""
+    likely = np.full((len(NOISES), len(WANDERS)), FLOOR)
+    likely[np.abs(NOISES - noise * math.sqrt(60)).argmin(), np.abs(WANDERS - wander).argmin()] = 0.0
+    known = Noise(likely)
+    return replace(learner, memory=replace(learner.memory, noise=known, believed=known))
+
+
+def test_a_level_whose_comparison_is_in_doubt_waits_for_the_reference_limit() -> None:
+    """The job's own speed may have changed since that was measured: to measure the level once more would tell nothing."""
+    begun = restless(learned(*windows([(300, 6)])), 0.0002, 0.02)
+    past = begun.observe(Observation(begun.elapsed_s, 1200.0, 275, 231.0, None))
+    later = learned(*windows([(275, 10)], at_s=past.elapsed_s), learner=past)
+    assert not later.is_too_noisy
+    assert later.is_measured(275)
+    assert later.known == ()
+    window = next_window(later, MEANS)
+    assert window is not None
+    assert (window.limit_w, window.why) == (300, Why.REFERENCE)
+    after = learned(*windows([(300, 1)], at_s=later.elapsed_s), learner=later)
+    assert after.belief.deviations[0] < later.belief.deviations[0] / 3
+
+
+def test_a_job_whose_speed_wanders_is_left_alone() -> None:
+    """However quiet its windows are: what is minutes apart cannot be compared."""
+    quiet = learned(*windows(MORNING))
+    assert restless(quiet, 0.0002, 0.02).known == quiet.known
+    wandering = restless(quiet, 0.0002, 0.1)
+    assert wandering.is_too_noisy
+    assert wandering.curve is None
+    assert next_window(wandering, MEANS) is None
+
+
 def test_a_job_that_ends_soon_is_measured_no_more() -> None:
     """Nothing is left that a better curve could save."""
     learner = learned(*windows(MORNING))
@@ -133,7 +179,7 @@ def test_levels_are_left_to_the_plans_and_the_reference_limit_is_measured_again(
     for intensity in (0.7, 1.0, 1.5, 3.0):
         window = next_window(learner, replace(MEANS, intensity=intensity))
         if window is not None:
-            assert (window.limit_w, window.why) == (300, Why.REFERENCE)
+            assert (window.limit_w, window.why) in {(300, Why.REFERENCE), (300, Why.CHECK)}
         seconds.append(window.seconds if window is not None else 0.0)
     assert seconds == sorted(seconds, reverse=True)
     assert seconds[0] > seconds[-1]
@@ -211,7 +257,7 @@ def test_what_earns_credit_for_sure_is_not_measured_again() -> None:
     for lowest_r in (0.985, 0.9709):
         seen = (
             replace(each, steps=1200 * (1.0 if each.limit_w == 300 else lowest_r), grain=0.0)
-            for each in windows([*MORNING, (150, 40)])
+            for each in windows([(300, 60), *MORNING, (150, 40)])
         )
         asked.append(next_window(learned(*seen), replace(MEANS, intensity=0.5)))
     assert asked[0] is None
