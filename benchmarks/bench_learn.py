@@ -27,6 +27,7 @@ from benchmarks.learn_cells import (
     STARTS,
     USUAL,
     Outcome,
+    by_memory,
     by_noise,
     by_whole_steps,
     traits_at,
@@ -51,8 +52,16 @@ def main() -> None:
     workers = pages.workers(__doc__)
     began = time.monotonic()
     with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("forkserver")) as pool:
-        noises, paces, clocks = by_noise(pool), by_whole_steps(pool), without_progress(pool)
-    lines = [*_heading(), *_networks(noises), *_noises(noises), *_paces(paces), *_clocks(clocks), *_replayed()]
+        noises, memories, paces, clocks = by_noise(pool), by_memory(pool), by_whole_steps(pool), without_progress(pool)
+    lines = [
+        *_heading(),
+        *_networks(noises),
+        *_noises(noises),
+        *_memories(memories),
+        *_paces(paces),
+        *_clocks(clocks),
+        *_replayed(),
+    ]
     lines.append(f"Measured in {(time.monotonic() - began) / 60:.1f} minutes by `make bench-learn`.")
     (DOCS / "bench-learn.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
     _draw(DOCS / "bench-learn.png")
@@ -114,6 +123,18 @@ def _noises(noises: Mapping[float, Sequence[Outcome]]) -> Iterator[str]:
     yield ""
 
 
+def _memories(memories: Mapping[tuple[float, float], Sequence[Outcome]]) -> Iterator[str]:
+    yield "## Where noise lasts"
+    yield ""
+    yield "Above, noise is forgotten at once. Here it is forgotten by a factor of e in so long: neighbouring windows are alike, and what lies further apart differs by more."
+    yield ""
+    yield "| noise in a minute | lasts | first run | worst network | second run | worst network | bound broken |"
+    yield "|--:|--:|--:|--:|--:|--:|--:|"
+    for (noise, time_s), outcomes in memories.items():
+        yield f"| {100 * noise:g} % | {time_s:g} s | {' | '.join(_over(outcomes))} |"
+    yield ""
+
+
 def _paces(paces: Mapping[float, Sequence[Outcome]]) -> Iterator[str]:
     yield "## Where whole steps are counted"
     yield ""
@@ -132,7 +153,8 @@ def _over(outcomes: Sequence[Outcome]) -> Iterator[str]:
         yield f"{100 * float(np.mean(shares)):.1f} %"
         yield f"{100 * min(shares):.1f} %"
     broken = sum(each.most_behind_s > RULES.grace_s + 1e-3 for each in outcomes)
-    yield f"{broken} of {len(outcomes)}"
+    most_s = max(each.most_behind_s for each in outcomes)
+    yield f"{broken} of {len(outcomes)} (most {most_s:.0f} s)"
 
 
 def _clocks(clocks: Mapping[float, Sequence[Outcome]]) -> Iterator[str]:

@@ -8,6 +8,7 @@ from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from itertools import product
+from typing import TypeVar
 
 import numpy as np
 from benchmarks import plan_cells
@@ -30,8 +31,13 @@ NOISES = {0.0001: 0.0001, 0.0002: 0.0002, 0.0005: 0.0003, 0.002: 0.001, 0.01: 0.
 QUIET, USUAL = 0.0001, 0.0005
 PACES = (50.0, 5.0, 0.5)
 """Steps a second, where they are counted whole."""
+MEMORIES = ((0.0005, 30.0), (0.0005, 300.0), (0.002, 30.0), (0.002, 300.0))
+"""Noise of a window of a minute that lasts, and how long [s]."""
 CLOCKS = (1.0, 1.5, 2.0, 3.0)
 """A clock that goes with r to this power."""
+
+
+Key = TypeVar("Key")
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +105,11 @@ def by_noise(pool: Executor) -> Mapping[float, Sequence[Outcome]]:
     return _by(pool, {noise: traits_at(noise) for noise in NOISES})
 
 
+def by_memory(pool: Executor) -> Mapping[tuple[float, float], Sequence[Outcome]]:
+    """All curves where noise lasts, at each size and time [s]."""
+    return _by(pool, {(noise, time_s): replace(traits_at(noise), memory_s=time_s) for noise, time_s in MEMORIES})
+
+
 def by_whole_steps(pool: Executor) -> Mapping[float, Sequence[Outcome]]:
     """All curves where whole steps are counted and nobody knows when they end, at each pace [steps/s]."""
     return _by(pool, {pace: replace(traits_at(USUAL), steps_per_s=pace, timed=False) for pace in PACES})
@@ -110,7 +121,7 @@ def without_progress(pool: Executor) -> Mapping[float, Sequence[Outcome]]:
     return _by(pool, {power: Traits(noise=0.0002, wander=0.0, counts=power, evaluates_s=0.0) for power in CLOCKS})
 
 
-def _by(pool: Executor, kinds: Mapping[float, Traits]) -> Mapping[float, Sequence[Outcome]]:
+def _by(pool: Executor, kinds: Mapping[Key, Traits]) -> Mapping[Key, Sequence[Outcome]]:
     """All curves at each kind of job, by what tells the kinds apart."""
     outcomes = list(pool.map(run, [Cell(*each, traits) for traits, each in product(kinds.values(), networks())]))
     return {key: [each for each in outcomes if each.cell.traits == traits] for key, traits in kinds.items()}

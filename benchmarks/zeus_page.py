@@ -214,7 +214,7 @@ def _method(rows: Sequence[Row], grace_s: float) -> Iterator[str]:
         "* Ours goes down to half of the reference limit at most, a policy's default. The loop around agent and learner is the benchmark's (`benchmarks/zeus_ours.py`), with the operator's functions for windows, credit and plans. A window counts until the agent has told of it."
     )
     yield (
-        f"* Zeus's profile has a number of *steps*, ours takes *time*: windows of half a minute or more, and as many as it takes until r is known well enough to keep a bound of {grace_s:g} s with it. So the quicker the steps, the quicker Zeus. Ours counts as"
+        f"* Zeus's profile has a number of *steps*, ours takes *time*: windows of 20 seconds or more, and as many as it takes until r is known well enough to keep a bound of {grace_s:g} s with it. So the quicker the steps, the quicker Zeus. Ours counts as"
         " our SDK does, with the part of the step that is under way: of a counter of whole steps it takes longer where steps are slow."
     )
     yield (
