@@ -95,8 +95,8 @@ async def desk() -> Desk:
 async def test_a_curve_is_written_once_it_is_known() -> None:
     """Nothing before; then its points, and what they were learned from."""
     desk = Desk()
-    assert await desk.minutes(5) == []
-    asked = await desk.minutes(55)
+    assert await desk.minutes(3) == []
+    asked = await desk.minutes(57)
     assert asked[:2] == ["create", "status"]
     spec, status = desk.profile
     assert (spec.source, spec.gpu_product, spec.fingerprint) == ("Measured", "NVIDIA A40", "0123456789abcdef")
