@@ -11,7 +11,7 @@ import math
 import multiprocessing
 import random
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
@@ -116,11 +116,8 @@ def _noises(noises: Mapping[float, Sequence[Outcome]]) -> Iterator[str]:
     yield ""
     yield "Of all networks with something to save: the mean of what is kept, and the least."
     yield ""
-    yield "| noise in a minute | wanders in an hour | first run | worst network | second run | worst network | bound broken |"
-    yield "|--:|--:|--:|--:|--:|--:|--:|"
-    for noise, outcomes in noises.items():
-        yield f"| {100 * noise:g} % | {100 * NOISES[noise]:g} % | {' | '.join(_over(outcomes))} |"
-    yield ""
+    told = (((f"{100 * noise:g} %", f"{100 * NOISES[noise]:g} %"), outcomes) for noise, outcomes in noises.items())
+    yield from _over(("noise in a minute", "wanders in an hour"), told)
 
 
 def _memories(memories: Mapping[tuple[float, float], Sequence[Outcome]]) -> Iterator[str]:
@@ -128,11 +125,8 @@ def _memories(memories: Mapping[tuple[float, float], Sequence[Outcome]]) -> Iter
     yield ""
     yield "Above, noise is forgotten at once. Here it is forgotten by a factor of e in so long: neighbouring windows are alike, and what lies further apart differs by more."
     yield ""
-    yield "| noise in a minute | lasts | first run | worst network | second run | worst network | bound broken |"
-    yield "|--:|--:|--:|--:|--:|--:|--:|"
-    for (noise, time_s), outcomes in memories.items():
-        yield f"| {100 * noise:g} % | {time_s:g} s | {' | '.join(_over(outcomes))} |"
-    yield ""
+    told = (((f"{100 * noise:g} %", f"{time_s:g} s"), outcomes) for (noise, time_s), outcomes in memories.items())
+    yield from _over(("noise in a minute", "lasts"), told)
 
 
 def _paces(paces: Mapping[float, Sequence[Outcome]]) -> Iterator[str]:
@@ -140,14 +134,20 @@ def _paces(paces: Mapping[float, Sequence[Outcome]]) -> Iterator[str]:
     yield ""
     yield f"And nobody knows when they end; noise {100 * USUAL:g} %. An agent that looks each second knows better where a step takes longer than that: this is what it would be without."
     yield ""
-    yield "| steps a second | first run | worst network | second run | worst network | bound broken |"
-    yield "|--:|--:|--:|--:|--:|--:|"
-    for pace, outcomes in paces.items():
-        yield f"| {pace:g} | {' | '.join(_over(outcomes))} |"
+    yield from _over(("steps a second",), (((f"{pace:g}",), outcomes) for pace, outcomes in paces.items()))
+
+
+def _over(kinds: Sequence[str], told: Iterable[tuple[Sequence[str], Sequence[Outcome]]]) -> Iterator[str]:
+    """A table over kinds of jobs, a row each: what is kept of all networks, in the mean and at least. kinds: what tells them apart."""
+    heads = (*kinds, "first run", "worst network", "second run", "worst network", "bound broken")
+    yield f"| {' | '.join(heads)} |"
+    yield f"|{'--:|' * len(heads)}"
+    for kind, outcomes in told:
+        yield f"| {' | '.join((*kind, *_shares(outcomes)))} |"
     yield ""
 
 
-def _over(outcomes: Sequence[Outcome]) -> Iterator[str]:
+def _shares(outcomes: Sequence[Outcome]) -> Iterator[str]:
     judged = [each for each in outcomes if each.known > 0.001]
     for shares in ([each.first / each.known for each in judged], [each.second / each.known for each in judged]):
         yield f"{100 * float(np.mean(shares)):.1f} %"

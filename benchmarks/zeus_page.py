@@ -228,7 +228,7 @@ def _method(rows: Sequence[Row], grace_s: float) -> Iterator[str]:
 
 
 def _pace(cell: Cell) -> str:
-    return f"{cell.pace:g} step{'' if cell.pace == 1 else 's'}/s"
+    return f"{cell.pace:g} steps/s"
 
 
 def _listed(words: Sequence[str]) -> str:

@@ -37,9 +37,8 @@ def what_is_known(study: Study, active: ActivePlan) -> tuple[bool, str, str]:
         if window.why is Why.WARM_UP:
             doing = "; the first minutes of a job teach nothing"
     if phase is LearningPhase.TOO_NOISY:
-        share = learner.noise.one_second / math.sqrt(60)
         told = (
-            f"the job's speed differs by {share:.1%} from minute to minute: the bound cannot be kept with what that teaches, so the"
+            f"the job's speed differs by {learner.differs:.1%} from minute to minute: the bound cannot be kept with what that teaches, so the"
             " reference limit holds. A PowerProfile that you measured yourself can be named in carbonzeus.dev/profile"
         )
         return False, phase.value, told

@@ -216,8 +216,12 @@ class Learner:
     @property
     def is_too_noisy(self) -> bool:
         """Whether its windows differ too much for the bound to be kept with what they teach. Then the reference limit holds."""
-        minute = self.noise.one_second / math.sqrt(60.0)
-        return math.hypot(minute, self.noise.wander * math.sqrt(COMPARED_S / 3600)) > NOISIEST
+        return self.differs > NOISIEST
+
+    @property
+    def differs(self) -> float:
+        """By how much (of ln rate) a window of a minute is off, with what the job's speed wanders until it is compared, at most."""
+        return math.hypot(self.noise.one_minute, self.noise.wander * math.sqrt(COMPARED_S / 3600))
 
     @cached_property
     def known(self) -> tuple[float, ...]:

@@ -97,6 +97,11 @@ class Noise:
         object.__setattr__(self, "one_second", _NOISE.effective(share.sum(axis=1)))
         object.__setattr__(self, "wander", _WANDER.effective(share.sum(axis=0)))
 
+    @property
+    def one_minute(self) -> float:
+        """That of ln rate in a window of a minute, at most."""
+        return self.one_second / math.sqrt(60.0)
+
     def variance(self, seconds: float, steps: float, grain: float) -> float:
         """Of ln rate, of a window of so many seconds in which the counter rose by so many steps, known to a grain at both ends."""
         return self.one_second**2 / seconds + 2 * _GRAIN * (grain / steps) ** 2

@@ -115,8 +115,7 @@ def learned_grace_s(grace_s: float, learner: Learner, timelapse: float = 1.0) ->
     The rest is kept in reserve. It has nothing to do with the doubt that is taken off the work, so both add up as squares do.
     """
     grain_s = learner.grain / learner.rate if learner.known else 0.0
-    noise = learner.noise.one_second / math.sqrt(60.0)
-    reserve_s = RESERVE_S + RESERVE_PER_NOISE_S * noise + RESERVE_GRAINS * grain_s
+    reserve_s = RESERVE_S + RESERVE_PER_NOISE_S * learner.noise.one_minute + RESERVE_GRAINS * grain_s
     beyond_s = math.hypot(reserve_s, learner.doubt_s) - learner.doubt_s
     return max(grace_s - beyond_s / timelapse, grace_s / 2)
 
