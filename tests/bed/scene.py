@@ -43,21 +43,21 @@ class Scene(Sight):
         namespace: str,
         *,
         step: timedelta = STEP,
-        files: Mapping[str, str] | None = None,
+        files: Callable[[Carbon], Mapping[str, str]] = lambda _: {},
         grid: Mapping[str, Any] | None = None,
         **settings: Any,
     ) -> Scene:
         """Installs the chart, creates the namespace, policies and profiles.
 
         Policies: `gentle` (3 %) and `weighty` (Eq. 6). Profiles of one and of two GPUs: `a40` and `a40x2`. `settings` are of the
-        operator, by their names in the chart's values. The grid's intensity changes after each `step`. More `files` of the grid, and
-        more values of the chart's `grid`.
+        operator, by their names in the chart's values. The grid's intensity changes after each `step`. More `files` of the grid, there
+        before any job is (what was drawn while nothing is known of a zone is settled by quarters of an hour), and more values of the chart's `grid`.
         """
         seconds = int((datetime.now(UTC) - BEFORE).timestamp()) // 16 * 16
         scene = cls(cluster, namespace, Carbon(datetime.fromtimestamp(seconds, UTC), step))
         for name in (RELEASE, namespace):
             cluster.api.create_if_absent("/api/v1/namespaces", {"metadata": {"name": name}})
-        scene.show_grid({f"{ZONE}.csv": scene.carbon.csv(), **(files or {})})
+        scene.show_grid({f"{ZONE}.csv": scene.carbon.csv(), **files(scene.carbon)})
         scene.helm_install(grid=grid, **settings)
         scene.apply(policy("gentle"), policy("weighty", carbonWeight=str(CARBON_WEIGHT)))
         scene.apply(profile("a40"), profile("a40x2", gpus=2))
@@ -82,6 +82,10 @@ class Scene(Sight):
         path.write_text(yaml.safe_dump(values), encoding="utf-8")
         where = ("--namespace", RELEASE, "--create-namespace", "--values", str(path))
         self.cluster.helm("upgrade", "--install", RELEASE, str(CHART), *where, *more)
+        for workload in ("deployment/carbonzeus-operator", "daemonset/carbonzeus-agent"):
+            # Agents are replaced one after the other: in between, all pods are ready and some of them old.
+            wait = ("--namespace", RELEASE, f"--timeout={PATIENCE_S:.0f}s")
+            self.cluster.kubectl("rollout", "status", workload, *wait)
         self.wait(self.ready, "operator and agents are ready")
 
     def tear_down(self) -> None:
@@ -116,10 +120,17 @@ class Scene(Sight):
 
     # waiting
 
-    def wait(self, holds: Callable[[], bool], what: str, *, within_s: float = PATIENCE_S) -> None:
-        """Polls until something holds; AssertionError that says what did not."""
+    def wait(
+        self,
+        holds: Callable[[], bool],
+        what: str,
+        *,
+        within_s: float = PATIENCE_S,
+        found: Callable[[], str] = lambda: "",
+    ) -> None:
+        """Polls until something holds; AssertionError that says what did not, and what was `found` instead."""
         if not wait_until(holds, within_s):
-            raise AssertionError(f"not within {within_s:.0f} s: {what}\n{self.logs()}")
+            raise AssertionError(f"not within {within_s:.0f} s: {what}\n{found()}\n{self.logs()}")
 
     def wait_limit(self, name: str, holds: Callable[[float], bool], what: str) -> None:
         """Polls until the boards of a job are at such a limit."""
@@ -147,4 +158,7 @@ class Scene(Sight):
             reports = {name: self.report(name) for name in names}
             return all(report is not None and report.closed for report in reports.values())
 
-        self.wait(closed, f"reports of {', '.join(names)} are final", within_s=within_s)
+        def found() -> str:
+            return "\n".join(f"{name}: {self.report(name)}" for name in names)
+
+        self.wait(closed, f"reports of {', '.join(names)} are final", within_s=within_s, found=found)

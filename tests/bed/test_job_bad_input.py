@@ -77,10 +77,11 @@ def fresh(scene: Scene, name: str) -> tuple[str, str, str]:
 @pytest.fixture(scope="module")
 def played(bed: Cluster) -> Iterator[Played]:
     """Seven wrong jobs and a good one run from start to end, while the grid's files are spoilt and mended."""
-    scene = Scene.set_up(bed, "wrong")
-    carbon = scene.carbon
     nan, no_number = SPOILT["NaN"]
-    scene.show_grid({"BLIND.csv": carbon.csv(change=nan), "UNSTEADY.csv": carbon.csv()})
+    scene = Scene.set_up(
+        bed, "wrong", files=lambda carbon: {"BLIND.csv": carbon.csv(change=nan), "UNSTEADY.csv": carbon.csv()}
+    )
+    carbon = scene.carbon
     rising = [(limit, watts, "99.5" if limit == 225 else speed) for limit, watts, speed in A40]
     scene.apply(policy("blind", zone="BLIND"), policy("unsteady", zone="UNSTEADY"), profile("odd", points=rising))
     override = "carbonzeus.dev/max-slowdown"

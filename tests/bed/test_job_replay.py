@@ -46,7 +46,7 @@ def played(bed: Cluster) -> Iterator[Played]:
     scene = Scene.set_up(
         bed,
         "replay",
-        files={f"{ZONE}.csv": FILE.read_text(encoding="utf-8")},
+        files=lambda _: {f"{ZONE}.csv": FILE.read_text(encoding="utf-8")},
         grid={
             "replay": {
                 "speed": SPEED,
