@@ -2,7 +2,9 @@
 
 Both are told by how two stretches at the same limit differ: two windows that follow each other, two pairs of windows, two fours,
 and so on, and two visits of a limit that lie hours apart. Short stretches tell of the noise, unless the counter's grain hides it;
-long ones of the wander. Each difference makes every (noise, wander) of a grid more or less likely.
+long ones of the wander. A speed may come back from where it wandered to within minutes, which others call noise that lasts: then
+visits that lie hours apart differ by no more than neighbours, and say nothing of how quickly it wanders between these. Each
+difference makes every (return, noise, wander) of a grid more or less likely.
 """
 
 from __future__ import annotations
@@ -20,7 +22,9 @@ Floats = NDArray[np.float64]
 NOISES = np.geomspace(3e-5, 0.1, 24) * math.sqrt(60.0)
 """What the noise may be: of ln rate in a window of one second. From 0.003 % to 10 % in a window of a minute."""
 WANDERS = np.geomspace(1e-4, 0.4096, 13)
-"""What the wander may be: of ln rate over one hour."""
+"""What the wander may be: of ln rate over one hour, if it did not return."""
+RETURNS_S = np.array([np.inf, 200.0])
+"""In how long the speed comes back from where it wandered to, by a factor of e: never, or in minutes."""
 USUAL_NOISE, NOISE_WIDTH = 0.001 * math.sqrt(60.0), 1.5
 USUAL_WANDER, WANDER_WIDTH = 0.0004, 0.7
 """Before anything is measured: the likeliest, and by how many natural logarithms it may be off (a standard deviation)."""
@@ -31,7 +35,7 @@ STALLS, STALLED = 0.03, 0.3
 KEPT = 1000.0
 """A difference is forgotten after so many more."""
 TELLING_S = 60.0
-"""Stretches that are shorter tell less of longer ones: noise may have a memory."""
+"""Stretches that are shorter tell less of longer ones: noise may last for seconds."""
 FLOOR = -30.0
 """What is less likely than this (a logarithm) may come back."""
 FINER = 5
@@ -76,26 +80,43 @@ def _smooth(values: Floats, finer: int) -> Floats:
 _NOISE, _WANDER = _Grid(NOISES), _Grid(WANDERS)
 
 
+def apart_s(one: Stretch, other: Stretch) -> Floats:
+    """(returns) how long a speed has to wander [s] to differ by as much as it does between two stretches, the earlier one first.
+
+    Of a walk that is the gap and a third of each stretch; of one that returns (an Ornstein-Uhlenbeck process), less.
+    """
+    gap_s, each_s = max(other.begin_s - one.end_s, 0.0), (one.seconds, other.seconds)
+    found = [gap_s + sum(each_s) / 3]
+    for return_s in RETURNS_S[1:]:
+        first, second = (-math.expm1(-seconds / return_s) * return_s / seconds for seconds in each_s)
+        within = (1 - first) / one.seconds + (1 - second) / other.seconds
+        found.append(return_s * (return_s * within - first * second * math.exp(-gap_s / return_s)))
+    return np.array(found)
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Noise:
     """What makes windows at one limit differ."""
 
     likely: Floats = field(
         default_factory=lambda: np.add.outer(
-            -((np.log(NOISES / USUAL_NOISE) / NOISE_WIDTH) ** 2) / 2,
-            -((np.log(WANDERS / USUAL_WANDER) / WANDER_WIDTH) ** 2) / 2,
+            np.zeros(len(RETURNS_S)),
+            np.add.outer(
+                -((np.log(NOISES / USUAL_NOISE) / NOISE_WIDTH) ** 2) / 2,
+                -((np.log(WANDERS / USUAL_WANDER) / WANDER_WIDTH) ** 2) / 2,
+            ),
         )
     )
-    """(noises, wanders) logarithms of the likelihood, up to a constant."""
+    """(returns, noises, wanders) logarithms of the likelihood, up to a constant."""
     one_second: float = field(init=False)
     """The standard deviation of ln rate in a window of one second, at most; it falls with the root of the length."""
     wander: float = field(init=False)
-    """That of ln rate over one hour, at most; it grows with the root of the time."""
+    """That of ln rate over one hour, at most, as it grows over minutes; it is taken to grow on with the root of the time."""
 
     def __post_init__(self) -> None:
         share = np.exp(self.likely - self.likely.max())
-        object.__setattr__(self, "one_second", _NOISE.effective(share.sum(axis=1)))
-        object.__setattr__(self, "wander", _WANDER.effective(share.sum(axis=0)))
+        object.__setattr__(self, "one_second", _NOISE.effective(share.sum(axis=(0, 2))))
+        object.__setattr__(self, "wander", _WANDER.effective(share.sum(axis=(0, 1))))
 
     @property
     def one_minute(self) -> float:
@@ -113,12 +134,12 @@ class Noise:
 
     def told(self, one: Stretch, other: Stretch) -> Noise:
         """After two stretches at the same limit, the earlier one first."""
-        apart_s = max(other.begin_s - one.end_s, 0.0) + (one.seconds + other.seconds) / 3
         cut, next_cut = one.grain / one.steps, other.grain / other.steps
         cuts = cut**2 + next_cut**2
         shared = (cut + next_cut) ** 2 if other.begin_s - one.end_s < 1e-6 else cuts
         variance = (
-            np.add.outer(NOISES**2 * (1 / one.seconds + 1 / other.seconds), WANDERS**2 * apart_s / 3600)
+            NOISES[:, None] ** 2 * (1 / one.seconds + 1 / other.seconds)
+            + WANDERS**2 * apart_s(one, other)[:, None, None] / 3600
             + _GRAIN * (cuts + shared)
         )  # fmt: skip
         square = (other.log_rate - one.log_rate) ** 2

@@ -19,7 +19,7 @@ from carbonzeus_operator.plan.estimator_noise import Noise
 from carbonzeus_operator.plan.estimator_windows import Observation
 from carbonzeus_operator.plan.prior import Prior
 
-VERSION = 3
+VERSION = 4
 LIKELY_DIGITS = 3
 
 

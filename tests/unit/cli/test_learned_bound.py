@@ -46,8 +46,8 @@ def truths(draw: st.DrawFn) -> Curve:
 
 
 NOISES = [(noise, 0.0) for noise in (0.0, 0.0003, 0.001, 0.005, 0.02)]
-LASTING = [(noise, memory_s) for noise in (0.0003, 0.001, 0.005) for memory_s in (30.0, 600.0)]
-"""Of a window of a minute, and for how long it lasts [s]. 2 % that last for ten minutes are left out: see docs/curves.md."""
+LASTING = [(noise, memory_s) for noise in (0.0003, 0.001, 0.005, 0.02) for memory_s in (30.0, 200.0, 600.0)]
+"""Of a window of a minute, and for how long it lasts [s]."""
 
 
 def _traits(noise: tuple[float, float], **others: Any) -> Traits:

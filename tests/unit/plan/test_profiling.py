@@ -110,8 +110,8 @@ def test_a_young_job_is_checked_more_often() -> None:
 
 def restless(learner: Learner, noise: float, wander: float) -> Learner:
     """As if it were known how noisy the job is: in a window of a minute, and by how much its speed wanders in an hour."""
-    likely = np.full((len(NOISES), len(WANDERS)), FLOOR)
-    likely[np.abs(NOISES - noise * math.sqrt(60)).argmin(), np.abs(WANDERS - wander).argmin()] = 0.0
+    likely = np.full(Noise().likely.shape, FLOOR)
+    likely[0, np.abs(NOISES - noise * math.sqrt(60)).argmin(), np.abs(WANDERS - wander).argmin()] = 0.0
     known = Noise(likely)
     return replace(learner, memory=replace(learner.memory, noise=known, believed=known))
 
