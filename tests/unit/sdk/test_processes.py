@@ -145,9 +145,10 @@ def test_exceptions_look_as_without_us(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("busy", [True, False], ids=["computing", "waiting"])
 def test_an_interrupted_training_ends_as_without_us(tmp_path: Path, busy: bool) -> None:
-    """Ctrl-C: one trace, and the same status."""
+    """Ctrl-C: one trace, and the same status; also where these tests run in the background of a shell, which ignores it."""
     work = "progress.step()" if busy else "time.sleep(60)"
     script = f"""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     with Progress(port=0) as progress:
         threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGINT)).start()
         while True:
