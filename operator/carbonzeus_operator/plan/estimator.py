@@ -50,7 +50,7 @@ NEXT_RUN = 0.0005
 """And for the next run of a workload."""
 MEASURED = 0.5
 """A level that is doubted by less than this share of the prior's doubt was measured."""
-NOISIEST = 0.01
+NOISIEST = 0.0125
 """By so much (of ln rate) a window of a minute may be off, with what the job's speed wanders until it is compared."""
 COMPARED_S = 300.0
 """A level is compared with what the reference limit was so long ago, about."""
@@ -220,8 +220,8 @@ class Learner:
 
     @property
     def differs(self) -> float:
-        """By how much (of ln rate) a window of a minute is off, with what the job's speed wanders until it is compared, at most."""
-        return math.hypot(self.noise.one_minute, self.noise.wander * math.sqrt(COMPARED_S / 3600))
+        """By how much (of ln rate) a window of a minute is off, with what the job's speed wanders until it is compared, as is likely."""
+        return self.noise.compared(COMPARED_S)
 
     @cached_property
     def known(self) -> tuple[float, ...]:

@@ -26,8 +26,11 @@ WANDERS = np.geomspace(1e-4, 0.4096, 13)
 RETURNS_S = np.array([np.inf, 200.0])
 """In how long the speed comes back from where it wandered to, by a factor of e: never, or in minutes."""
 USUAL_NOISE, NOISE_WIDTH = 0.001 * math.sqrt(60.0), 1.5
-USUAL_WANDER, WANDER_WIDTH = 0.0004, 0.7
 """Before anything is measured: the likeliest, and by how many natural logarithms it may be off (a standard deviation)."""
+USUAL_WANDERS, WANDER_WIDTHS = np.array([0.0004, 0.006]), np.array([0.7, 1.5])
+"""The same of a speed that never comes back, and of one that does: that one is off by 0.1 %."""
+ODDS = np.array([0.0, -3.0])
+"""How much likelier either is, before anything is measured (natural logarithms)."""
 CONFIDENCE = 3.0
 """What is taken to be the noise is so large that being off by so many of it is no likelier than if the noise were known."""
 STALLS, STALLED = 0.03, 0.3
@@ -99,12 +102,10 @@ class Noise:
     """What makes windows at one limit differ."""
 
     likely: Floats = field(
-        default_factory=lambda: np.add.outer(
-            np.zeros(len(RETURNS_S)),
-            np.add.outer(
-                -((np.log(NOISES / USUAL_NOISE) / NOISE_WIDTH) ** 2) / 2,
-                -((np.log(WANDERS / USUAL_WANDER) / WANDER_WIDTH) ** 2) / 2,
-            ),
+        default_factory=lambda: (
+            ODDS[:, None, None]
+            - (np.log(NOISES / USUAL_NOISE) / NOISE_WIDTH)[:, None] ** 2 / 2
+            - (np.log(WANDERS / USUAL_WANDERS[:, None]) / WANDER_WIDTHS[:, None])[:, None] ** 2 / 2
         )
     )
     """(returns, noises, wanders) logarithms of the likelihood, up to a constant."""
@@ -122,6 +123,12 @@ class Noise:
     def one_minute(self) -> float:
         """That of ln rate in a window of a minute, at most."""
         return self.one_second / math.sqrt(60.0)
+
+    def compared(self, seconds: float) -> float:
+        """By how much (of ln rate) a window of a minute is off, with what the speed wanders in so many seconds, in the mean over what is likely."""
+        share = np.exp(self.likely - self.likely.max())
+        squares = np.add.outer(NOISES**2 / 60, WANDERS**2 * seconds / 3600)
+        return math.sqrt(float((share * squares).sum() / share.sum()))
 
     def variance(self, seconds: float, steps: float, grain: float) -> float:
         """Of ln rate, of a window of so many seconds in which the counter rose by so many steps, known to a grain at both ends."""
