@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -12,6 +12,7 @@ import pytest
 
 from carbonzeus_bed.cluster import Cluster
 from carbonzeus_bed.physics import CURVES
+from carbonzeus_bed.truth import Stretch
 from tests.bed.manifests import job
 from tests.bed.scene import Scene
 from tests.bed.sight import utc
@@ -127,16 +128,17 @@ def test_learned_curve_is_the_emulators(played: Played, name: str) -> None:
     """Within 2 % at every limit that may be used: throughput by its curve, power by what the board drew at that limit (it wanders by 1 %)."""
     points = played.profiles[name]["spec"]["points"]
     assert len(points) >= 3
+    stretches = played.scene.truth().select(job=played.scene.full(name))
     for point in points:
         limit_w = float(point["limitWatts"])
         assert float(point["throughput"]) == pytest.approx(TRUTH.speed(limit_w), rel=0.02)
-        assert float(point["averageWatts"]) == pytest.approx(drawn_w(played.scene, name, limit_w), rel=0.02)
+        assert float(point["averageWatts"]) == pytest.approx(drawn_w(stretches, limit_w), rel=0.02)
 
 
-def drawn_w(scene: Scene, name: str, limit_w: float) -> float:
-    """The mean power of a job's board at a limit, by the emulator [W]."""
-    stretches = [each for each in scene.truth().select(job=scene.full(name)) if each.limit_w == limit_w]
-    return sum(each.energy_mj for each in stretches) / sum(each.end_ns - each.start_ns for each in stretches) * 1e6
+def drawn_w(stretches: Iterable[Stretch], limit_w: float) -> float:
+    """The mean power at a limit [W]."""
+    there = [each for each in stretches if each.limit_w == limit_w]
+    return sum(each.energy_mj for each in there) / sum(each.end_ns - each.start_ns for each in there) * 1e6
 
 
 @pytest.mark.parametrize("name", [*FIRST, "again"])

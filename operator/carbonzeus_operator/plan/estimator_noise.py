@@ -115,7 +115,7 @@ class Noise:
     """That of ln rate over one hour, at most, as it grows over minutes; it is taken to grow on with the root of the time."""
 
     def __post_init__(self) -> None:
-        share = np.exp(self.likely - self.likely.max())
+        share = self._shares()
         object.__setattr__(self, "one_second", _NOISE.effective(share.sum(axis=(0, 2))))
         object.__setattr__(self, "wander", _WANDER.effective(share.sum(axis=(0, 1))))
 
@@ -126,9 +126,13 @@ class Noise:
 
     def compared(self, seconds: float) -> float:
         """By how much (of ln rate) a window of a minute is off, with what the speed wanders in so many seconds, in the mean over what is likely."""
-        share = np.exp(self.likely - self.likely.max())
         squares = np.add.outer(NOISES**2 / 60, WANDERS**2 * seconds / 3600)
-        return math.sqrt(float((share * squares).sum() / share.sum()))
+        return math.sqrt(float((self._shares() * squares).sum()))
+
+    def _shares(self) -> Floats:
+        """(returns, noises, wanders) how likely each is; they sum to 1."""
+        found = np.exp(self.likely - self.likely.max())
+        return np.asarray(found / found.sum())
 
     def variance(self, seconds: float, steps: float, grain: float) -> float:
         """Of ln rate, of a window of so many seconds in which the counter rose by so many steps, known to a grain at both ends."""
