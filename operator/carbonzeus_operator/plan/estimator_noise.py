@@ -126,13 +126,13 @@ class Noise:
 
     def compared(self, seconds: float) -> float:
         """By how much (of ln rate) a window of a minute is off, with what the speed wanders in so many seconds, in the mean over what is likely."""
-        squares = np.add.outer(NOISES**2 / 60, WANDERS**2 * seconds / 3600)
-        return math.sqrt(float((self._shares() * squares).sum()))
+        share, squares = self._shares(), np.add.outer(NOISES**2 / 60, WANDERS**2 * seconds / 3600)
+        return math.sqrt(float((share * squares).sum() / share.sum()))
 
     def _shares(self) -> Floats:
-        """(returns, noises, wanders) how likely each is; they sum to 1."""
-        found = np.exp(self.likely - self.likely.max())
-        return np.asarray(found / found.sum())
+        """(returns, noises, wanders) how likely each is, relative to the likeliest."""
+        found: Floats = np.exp(self.likely - self.likely.max())
+        return found
 
     def variance(self, seconds: float, steps: float, grain: float) -> float:
         """Of ln rate, of a window of so many seconds in which the counter rose by so many steps, known to a grain at both ends."""
